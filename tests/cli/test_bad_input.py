@@ -63,7 +63,7 @@ def test_an_empty_split_is_refused(refused, sixty, trained, tmp_path, small):
 def test_other_classes_than_those_of_the_recipe_are_refused(refused, sixty, small):
     eight = "tasks={emotion: {classes: [a, b]}}"
     message = refused("train", "l_ssat", "--data", sixty, "--out", "run", *small, "--set", eight)
-    assert "the recipe gives 'emotion' 2 classes" in message
+    assert "the recipe has 2 classes for 'emotion'" in message
     assert "the manifest has 8" in message
 
 

@@ -151,9 +151,9 @@ def test_an_inflated_embedding_of_a_still_clip_is_the_images():
 
 
 def test_targets_that_do_not_fit_clips_are_refused():
-    with pytest.raises(InputError, match="for video clips use tube, random or parts"):
+    with pytest.raises(InputError, match="for video clips, use tube, random or parts"):
         Clips(masking="block")
-    with pytest.raises(InputError, match="for video clips use rgb"):
+    with pytest.raises(InputError, match="for video clips, use rgb"):
         Clips(input="texture")
     with pytest.raises(ValueError, match="do not divide clips of 5 x"):
         VideoEncoder(frames=5)

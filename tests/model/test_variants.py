@@ -62,7 +62,7 @@ def test_many_maps_are_averaged():
     ("settings", "sentence"),
     [
         ({"name": "local_directional_patern"}, "did you mean 'local_directional_pattern'"),
-        ({"name": "histogram_of_oriented_gradients"}, "one value per cell of 8 pixels"),
+        ({"name": "histogram_of_oriented_gradients"}, "one value per cell of 8 x 8 pixels"),
         ({"name": "lbp_top"}, "requires video clips"),
         ({"name": "local_binary_pattern", "parameters": {"k": 3}}, "has no parameter 'k'"),
     ],
@@ -118,7 +118,7 @@ def test_predict_all_and_predict_masked_have_the_same_loss(target, masking):
 
 
 def test_tubes_are_for_clips():
-    with pytest.raises(InputError, match="for images use random"):
+    with pytest.raises(InputError, match="for images, use random"):
         joint(masking="tube")
 
 

@@ -137,7 +137,7 @@ def test_a_video_model_initializes_another(tmp_path):
 
 def test_what_does_not_fit_is_named(tmp_path):
     joint(CLIP).save_pretrained(tmp_path / "clips")
-    with pytest.raises(InputError, match="holds weights of a video encoder, but the recipe has an image encoder"):
+    with pytest.raises(InputError, match="contains weights of a video encoder, but the recipe has an image encoder"):
         load_initial_weights(build_encoder(IMAGE), tmp_path / "clips")
     with pytest.raises(
         InputError, match=r"with a different shape: 'patches.weight' is 48x3x2x8x8, expected 48x3x4x8x8"

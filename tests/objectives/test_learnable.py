@@ -46,7 +46,7 @@ def test_real_faces_rank_rgb_before_bits_of_patterns(shared_data):
 
 
 @pytest.mark.parametrize(
-    ("size", "count", "sentence"), [(32, 40, "at least 5 x 5 are needed"), (40, 4, "4 faces to fit")]
+    ("size", "count", "sentence"), [(32, 40, "at least 5 x 5 are needed"), (40, 4, "found 4 faces for fitting")]
 )
 def test_too_few_patches_or_faces_are_refused(size, count, sentence):
     faces = noise(count, 0)[..., :size, :size]
@@ -110,7 +110,7 @@ def test_targets_are_sorted_and_written(manifest, tmp_path):
         ({"targets": ["lbp_top"]}, "requires video clips"),
         ({"size": 42}, "size 42 must be a multiple of the patch size"),
         ({"size": 32}, "at least 5 x 5 are needed"),
-        ({"faces": 4}, "4 faces to fit"),
+        ({"faces": 4}, "found 4 faces for fitting"),
     ],
 )
 def test_unusable_options_are_refused_and_nothing_is_written(manifest, tmp_path, options, message):

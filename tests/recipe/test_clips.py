@@ -49,7 +49,7 @@ def test_layers_near_the_pixels_learn_slower():
         (["encoder.image_size=40"], "patch_size 16 must divide image_size 40"),
         (["primary.input=texture"], "primary.input texture requires images; for video clips, use rgb"),
         (["auxiliary.input=texture"], "auxiliary.input texture requires images; for video clips, use rgb"),
-        (["auxiliary.masking=block"], "for video clips use tube, random or parts"),
+        (["auxiliary.masking=block"], "for video clips, use tube, random or parts"),
         (["train.self_blend=forged"], "self_blend works only on images; remove it for video clips"),
         (["encoder.name=videomae_bas"], "did you mean 'videomae_base'"),
         (["encoder.name=vit_tiny_patch16_224"], "is an image encoder; remove encoder.num_frames, or choose"),
@@ -81,7 +81,7 @@ def test_options_that_clips_lack_are_refused(settings, sentence):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (["auxiliary.masking=tube"], "for images use random"),
+        (["auxiliary.masking=tube"], "for images, use random"),
         (["auxiliary.target=lbp_top"], "lbp_top requires video clips; for images, use local_binary_pattern"),
         (["clips.stride=2"], "clips applies to video encoders, but vit_tiny_patch16_224 encodes images"),
         (["encoder.tubelet_size=2"], "tubelet_size applies to video encoders"),

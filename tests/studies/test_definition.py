@@ -30,7 +30,7 @@ compare: {baseline: supervised}
             ("{recipe: supervised}", "{recipe: supervised, not_tested: {face: why}}"),
             r"no data set is named 'face' \(did you mean 'faces'\?\)",
         ),
-        ((GOOD, "- a list"), "a study must be a mapping of keys to values; found a list"),
+        ((GOOD, "- a list"), "a study must be a mapping of keys to values; found list"),
         ((GOOD, "a: [1"), "not valid YAML"),
     ],
 )

@@ -90,5 +90,5 @@ def test_folders_of_different_studies_are_refused(tmp_path, study_of):
     write_plan(other, study.model_copy(update={"name": "second"}), 7)
     with pytest.raises(InputError, match="folders of one study"):
         read_plan([tmp_path, other])
-    with pytest.raises(InputError, match="no study results"):
+    with pytest.raises(InputError, match="contains no study results"):
         read_plan([tmp_path / "nowhere"])

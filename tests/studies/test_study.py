@@ -130,7 +130,7 @@ def test_a_killed_study_resumes_its_interrupted_run(place, tmp_path):
         (["tiny.yaml", "--where", "mood=glad"], "--where mood=glad: expected key=value"),
         (["tiny.yaml", "--budget", "soon"], "--budget soon: expected a duration"),
         (["tiny.yaml", "--data-root", "elsewhere"], "no such manifest"),
-        (["report", "nowhere", "-o", "page.html"], "no study results"),
+        (["report", "nowhere", "-o", "page.html"], "contains no study results"),
     ],
 )
 def test_input_errors_are_one_line_with_exit_code_2(place, tmp_path, monkeypatch, capsys, arguments, sentence):

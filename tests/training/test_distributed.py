@@ -44,11 +44,11 @@ def test_a_single_process_does_not_shard_its_weights(monkeypatch):
 
 
 def test_fp16_is_refused_on_cpu_and_with_fsdp(monkeypatch):
-    with pytest.raises(InputError, match=r"fp16 needs a GPU.*bf16, fp32 or auto"):
+    with pytest.raises(InputError, match=r"fp16 requires a GPU.*bf16, fp32 or auto"):
         make_accelerator(load_recipe("l_ssat", ["train.precision=fp16"]), "cpu")
     check_fsdp_options("fp16")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(InputError, match="fp16 does not work with FSDP"):
+    with pytest.raises(InputError, match="fp16 is not supported with FSDP"):
         check_fsdp_options("fp16")
 
 
@@ -67,5 +67,5 @@ def test_a_model_to_be_sharded_measures_no_gradient_ratios(monkeypatch):
 def test_a_gradient_balance_is_refused_with_fsdp(monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     model = JointModel(load_recipe("l_ssat", [*SMALL, "balance.kind=gradient"]), [TASK])
-    with pytest.raises(InputError, match="with FSDP use fixed or learned"):
+    with pytest.raises(InputError, match="with FSDP, use fixed or learned"):
         unsharded_copy(model, SimpleNamespace(num_processes=2))

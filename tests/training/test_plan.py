@@ -126,7 +126,7 @@ def test_a_budget_for_few_epochs_takes_the_fastest_encoder(images, slow_steps, b
 def test_reasons_are_true_where_no_candidate_fits(images, slow_steps):
     reasons = {choice.key: choice.reason for choice in _plan(_manifest(images, "hurried"), "16s").choices}
     assert reasons["encoder.name"] == "the budget is too short for big"
-    assert "since none leaves time for 30 epochs" in reasons["encoder.image_size"]
+    assert "because none of them leaves time for 30 epochs" in reasons["encoder.image_size"]
 
 
 def test_without_weights_the_start_is_a_small_convnet(monkeypatch):
@@ -135,7 +135,7 @@ def test_without_weights_the_start_is_a_small_convnet(monkeypatch):
     monkeypatch.setattr(plan_inputs, "_packaged", lambda: None)
     [start] = plan_inputs.available_starts("cpu", None)
     assert start.encoder == {"name": SCRATCH}
-    assert "no pretrained weights are at hand" in start.reason
+    assert "no pretrained weights are available" in start.reason
 
 
 def test_a_start_from_scratch_can_be_asked_for():
@@ -159,7 +159,7 @@ def test_weights_of_timm_come_before_the_package(monkeypatch):
     monkeypatch.setattr(plan_inputs, "cached_weights", lambda name: None)
     monkeypatch.setattr(plan_inputs, "can_download", lambda name: False)
     starts = plan_inputs.available_starts("cpu", None)
-    assert starts[0].reason == "installed; weights of timm are neither on this machine nor reachable"
+    assert starts[0].reason == "installed; timm's weights are neither on this machine nor available for download"
 
 
 def test_a_given_file_names_its_encoder(shared_data):

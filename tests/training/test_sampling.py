@@ -90,7 +90,7 @@ def test_groups_matter_only_where_the_recipe_names_them():
         Train(sampling="group_balanced")
     with pytest.raises(ValueError, match="no effect"):
         Train(group="race")
-    with pytest.raises(InputError, match="no group column 'rcae'; it has: race"):
+    with pytest.raises(InputError, match="no group column 'rcae'; its group columns: race"):
         sample_weights(Train(reweight_group=True, group="rcae"), TABLE, ("race",), SMILE)
 
 
@@ -148,7 +148,7 @@ def test_a_fixed_ratio_needs_labeled_and_unlabeled():
     assert [len(side) for side in weights.mixture.sides] == [40, 60]
     with pytest.raises(InputError, match=r"100 of 100 are labeled\. Remove the key, or add images with --unlabeled"):
         sample_weights(Train(labeled_per_batch=0.5), TABLE, (), SMILE)
-    with pytest.raises(InputError, match="batch_size of 2 or more"):
+    with pytest.raises(InputError, match="batch_size of at least 2"):
         weights.mixture.counts(1)
     with pytest.raises(ValueError, match="class_balanced both determine how often"):
         Train(labeled_per_batch=0.5, sampling="class_balanced")

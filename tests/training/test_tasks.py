@@ -101,9 +101,9 @@ def test_a_training_split_of_one_person_is_refused():
 
 def test_identity_needs_metric_learning_and_has_no_classes():
     manifest = people_manifest(["ann", "bob", "ann", "eve", "eve", "eve"])
-    with pytest.raises(InputError, match=r"'person' is an identity label, which needs primary\.kind=metric_learning"):
+    with pytest.raises(InputError, match=r"an identity label, which requires primary\.kind=metric_learning"):
         tasks_for(metric_recipe(primary={}), manifest)
-    with pytest.raises(InputError, match="'person' is an identity label, whose only option is weight"):
+    with pytest.raises(InputError, match="'person' is an identity label, which supports only the option weight"):
         tasks_for(metric_recipe(tasks={"person": {"focal_gamma": 1}}), manifest)
 
 
@@ -124,5 +124,5 @@ def test_identity_is_selected_by_a_figure_of_pairs():
     with pytest.raises(InputError, match="expected verification_auc or recall_at_1"):
         with_selection(wrong, tasks_for(wrong, manifest))
     moods = metric_recipe(tasks=["mood"], train={"select_on": "recall_at_1"})
-    with pytest.raises(InputError, match="needs an identity label, but the recipe learns none"):
+    with pytest.raises(InputError, match="requires an identity label, but no task of the recipe is one"):
         with_selection(moods, tasks_for(moods, manifest))

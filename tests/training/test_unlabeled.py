@@ -101,7 +101,7 @@ def test_a_resumed_run_finds_the_same_images(pools, trained, tmp_path):
     resume(again, device="cpu", unlabeled=[moved / "m.parquet", pools[2]])
     one, two = (load_file(folder / "checkpoint/000000018/model.safetensors") for folder in (out, again))
     assert all(one[name].equal(two[name]) for name in one)
-    with pytest.raises(InputError, match="started with 2 manifests of unlabeled images; 1 given"):
+    with pytest.raises(InputError, match="started with 2 manifests of unlabeled images, but --unlabeled names 1"):
         resume(again, device="cpu", unlabeled=[pools[1]])
     with pytest.raises(InputError, match=r"third.*not the manifest with which"):
         resume(again, device="cpu", unlabeled=[pools[2], pools[1]])
@@ -122,7 +122,7 @@ def test_near_duplicates_of_test_images_are_listed(pools, tmp_path):
     assert found == {("0.png", "6.png"), ("1.png", "7.png")}
     assert set(listed["other_split"]) == {"val", "test"}
     assert any(text.startswith("2 unlabeled images are near-duplicates") for text in told)
-    assert any("most images are 16 pixels or smaller, and encoder.image_size is 32" in text for text in told)
+    assert any("most images has at most 16 pixels, but encoder.image_size is 32" in text for text in told)
 
 
 def test_unlabeled_manifests_that_do_not_fit_are_refused(pools, tmp_path):
@@ -140,7 +140,7 @@ def test_unlabeled_manifests_that_do_not_fit_are_refused(pools, tmp_path):
         write_manifest(Manifest(table, {}, crop=crop), tmp_path / "c.parquet")
         return [tmp_path / "c.parquet"]
 
-    assert "no rows in split 'train' (it has: test)" in refused(changed(columns={"split": "test"}))
+    assert "no rows in split 'train' (splits: test)" in refused(changed(columns={"split": "test"}))
     shared = {"dataset": "named", "source": ["s7", *map("t{}".format, range(31))], "frame": 1}
     assert "c.parquet (--unlabeled): row 1 has source 's7' of named in split train" in refused(changed(columns=shared))
     assert "cropped with size 64" in refused(changed(crop={"size": 64}))

@@ -9,7 +9,7 @@ from auxface.data.video.frames import recorded_clip
 from auxface.model.config import LEARNED_FROM, Evidence, ModelConfig, TaskRecord
 from auxface.recipe import Recipe, ReconstructionOptions
 
-# Metrics per task, and gaps per group, that the card shows.
+# Number of metrics per task, and of gaps per group, that the card shows.
 _METRICS = 4
 _GAPS = 4
 # Characters that Markdown, GitHub's tables and formulas, or HTML could interpret.
@@ -91,7 +91,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
 
 
 def _evidence(config: ModelConfig) -> list[str]:
-    """Return the section on the classes learned according to the validation split; empty if not measured."""
+    """Return the section on which classes were learned according to the validation split; empty without evidence."""
     rows = [
         f"| {_words(task.name)} | {_words(name)} | {_interval(one)} | "
         f"{'-' if one.precision is None else format(one.precision, '.2f')} | {one.n} | "
@@ -122,7 +122,7 @@ def _interval(one: Evidence) -> str:
 
 
 def _measured(report: Mapping[str, Any]) -> list[str]:
-    """Return the section on measured values; empty for a report on several models, which does not identify this one."""
+    """Return the section on evaluation; empty for a report on several models, which does not identify this model."""
     tasks = report.get("tasks")
     if not isinstance(tasks, Mapping) or not tasks:
         return []
@@ -183,7 +183,7 @@ def _level_thresholds(config: ModelConfig) -> list[str]:
 
 
 def _last_figures(auxiliaries: object) -> list[str]:
-    """Return the section on the auxiliaries' last logged figures; empty if there are none."""
+    """Return the section on the last logged metrics of the auxiliaries; empty if no metric was logged."""
     rows = [
         f"| {_words(name)} | {_words(figure).replace('.', ', ')} | {value:.4g} |"
         for name, figures in (auxiliaries if isinstance(auxiliaries, Mapping) else {}).items()
@@ -202,7 +202,7 @@ def _last_figures(auxiliaries: object) -> list[str]:
 
 
 def _training_split_figures(figures: object) -> list[str]:
-    """Return the section on the auxiliaries' figures on the training split; empty if there are none."""
+    """Return the section on the auxiliaries' metrics on the training split; empty without these metrics."""
     known = figures if isinstance(figures, Mapping) else {}
     rows = [
         f"| {_words(name).replace('.', ', ')} | {value:.4f} |"

@@ -63,7 +63,7 @@ _BODY = {
 
 
 def worker_app() -> FastAPI:
-    """Return the application of one worker process, which reads the settings from its environment."""
+    """Return the application of one worker process; settings are read from an environment variable."""
     settings = Settings.from_json(os.environ[ENVIRONMENT])
     log_to_standard_error()
     return create_app(load_predictor(settings), settings)
@@ -90,7 +90,7 @@ def load_predictor(settings: Settings) -> Predictor:
     gray = np.full((1, *frames, 3, encoder.image_size, encoder.image_size), 127, np.uint8)
     if not all(np.isfinite(logits).all() for logits in predictor.scorer.score_images(gray).values()):
         raise InputError(
-            f"{settings.model}: the model's scores for a gray image are not finite; its weights are corrupt"
+            f"{settings.model}: the model's scores for a gray image are not finite; the weights are corrupt"
         )
     return predictor
 
@@ -123,7 +123,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
         start = time.perf_counter()
         scope = RequestScope(request, settings.max_seconds)
         _refuse_full_queue(handler, settings)
-        # Incomplete uploads do not count; otherwise slow clients would fill the queue.
+        # Incomplete uploads are not counted; otherwise, slow clients could fill the queue.
         upload = await read_upload(request, settings)
         _refuse_full_queue(handler, settings)
         handler.unfinished += 1
@@ -136,7 +136,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     @app.post("/predict", response_model=PredictionOut, responses=RESPONSES, openapi_extra=_BODY)
     async def predict(request: Request) -> Any:
-        """Return calibrated answers for every face in an image, or for every face tracked through a video."""
+        """Return calibrated answers for every face in an image, or for every face that is tracked through a video."""
         return await handle(request, handler.predict)
 
     @app.post("/explain", response_model=ExplanationOut, responses=RESPONSES, openapi_extra=_BODY)
@@ -150,7 +150,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     @app.get("/health", response_model=Health, responses={400: RESPONSES[400]})
     async def health() -> Any:
-        """Return whether the server is running, and its number of unfinished requests."""
+        """Return that the server is running, and the number of unfinished requests."""
         return Health(status="ok", in_hand=handler.unfinished, queue=settings.queue)
 
     @app.get("/model", response_model=ModelOut, responses={400: RESPONSES[400], 401: RESPONSES[401]})
@@ -246,7 +246,7 @@ def _describe_model(predictor: Predictor, settings: Settings, explains: bool) ->
 
 
 def _report_figures(settings: Settings) -> dict[str, Any] | None:
-    """Return the audit's ``report.json``; None if there is none, or it cannot be read."""
+    """Return the audit's ``report.json``; None if the file is missing or cannot be read."""
     page = settings.report_page
     try:
         return None if page is None else json.loads(page.with_name("report.json").read_bytes())

@@ -18,12 +18,12 @@ HEADER_SECONDS = 10
 """Maximum time to send the headers of a request, and maximum time between two requests on one connection."""
 HALF_SENT_PER_CLIENT = 32
 """Maximum number of connections with incomplete requests per client address."""
-# Newer connections are not closed, since the server may not yet have read what a fast client has sent.
+# Newer connections are not closed, because the server may not yet have read what a fast client has sent.
 _GRACE_SECONDS = 2.0
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's implementation of HTTP/1.1, with the limits of this module."""
+    """uvicorn's implementation of HTTP/1.1 with the limits of this module."""
 
     _half_sent: ClassVar[dict[str, dict["LimitedProtocol", float]]] = {}
     _deadline: asyncio.TimerHandle | None = None
@@ -49,7 +49,7 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _update(self) -> None:
-        """Record whether the current request is complete, and run the deadline until its headers are complete."""
+        """Record whether the current request is complete, and keep its deadline until its headers are complete."""
         if self.transport.is_closing():
             self._complete()
             return

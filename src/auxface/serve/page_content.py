@@ -37,18 +37,18 @@ _PAGE = """<!doctype html>
 """
 _SEED = 20
 _SIZE = 256
-# Step between consecutive sample faces, with which they differ in person, lighting and expression.
+# Step between the indices of sample faces, so that the faces differ in person, lighting and expression.
 _STEP = 13
 
 
 def card_page(config: ModelConfig, report: Mapping[str, Any] | None = None) -> str:
     """Return the model card as HTML.
 
-    The text comes from the configuration of a model, which may be untrusted, so all of it is escaped.
+    The whole text is escaped, because it comes from the configuration of a model, which may be untrusted.
 
     Args:
         config: configuration of the model.
-        report: content of an audit's ``report.json``, whose figures are shown; None to show no figures.
+        report: content of an audit's ``report.json``, whose results are shown; None to show no results.
     """
     return _PAGE.format(title=escape(f"Model card: {config.recipe.name}"), body=to_html(model_card(config, report)))
 
@@ -89,7 +89,7 @@ def _inline(text: str) -> str:
 
 
 class SampleFaces:
-    """Synthetic faces as PNG files, each rendered when it is first requested.
+    """Synthetic faces as PNG files; each face is rendered when it is first requested.
 
     Args:
         count: number of faces.
@@ -104,7 +104,7 @@ class SampleFaces:
         """Return a face as PNG.
 
         Raises:
-            IndexError: there is no such face.
+            IndexError: there is no face with this number.
         """
         if not 0 <= number < self.count:
             raise IndexError(number)

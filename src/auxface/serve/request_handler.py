@@ -8,7 +8,7 @@ Example::
     handler.close()
 
 Faces of concurrent requests are scored in shared batches. Faces that arrive while the model is busy form the next
-batch, and no request waits for others to arrive.
+batch; no request waits for other requests to arrive.
 
 Example::
 
@@ -51,12 +51,12 @@ class _Job:
 
 
 class Batcher:
-    """A thread that runs the model on all waiting faces, up to a maximum number; usable as a scorer itself.
+    """A thread that runs the model on all waiting faces, up to a maximum number; can be used as a scorer itself.
 
     Args:
         scorer: model that scores the faces.
-        max_faces: maximum number of faces in a shared batch; a request with more faces is scored alone. None to choose
-            it for the device of the model.
+        max_faces: maximum number of faces in a shared batch; a request with more faces is scored alone. None selects
+            the maximum by the device of the model.
     """
 
     def __init__(self, scorer: Scorer, max_faces: int | None = None) -> None:
@@ -68,7 +68,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, images: np.ndarray) -> "Future[dict[str, np.ndarray]]":
-        """Return a future of the logits by task for images, uint8 [N, 3, S, S].
+        """Return a future for the logits by task of images, uint8 [N, 3, S, S].
 
         If the future is canceled before its batch starts, its images are not scored.
         """
@@ -132,7 +132,7 @@ Result = TypeVar("Result")
 
 
 class _Canceled(Exception):
-    """Raised by the work of a request whose client has disconnected or whose deadline has passed."""
+    """Raised in a thread that works on a request whose client has disconnected or whose deadline has passed."""
 
 
 class RequestScope:
@@ -140,7 +140,7 @@ class RequestScope:
 
     Args:
         request: request to handle.
-        seconds: time limit of the request, including its upload.
+        seconds: time limit of the request in seconds, including its upload.
     """
 
     def __init__(self, request: Request, seconds: float) -> None:
@@ -155,7 +155,7 @@ class RequestScope:
         return max(0.0, self._end - time.monotonic())
 
     def check(self) -> None:
-        """Raise an error if the work of the request is no longer needed; called from the thread that does the work."""
+        """Raise an error if the result is no longer needed; called from the thread that works on the request."""
         if self._canceled.is_set() or time.monotonic() > self._end:
             raise _Canceled
 
@@ -194,10 +194,10 @@ class RequestHandler:
 
     Args:
         predictor: predictor of the model.
-        settings: settings that hold the limits.
+        settings: settings that contain the limits.
 
     Attributes:
-        can_explain: whether the model supports explanations; an exported file does not, since it has no gradients.
+        can_explain: whether the model supports explanations; an exported model does not, because it has no gradients.
         unfinished: number of requests that have been accepted but not yet answered.
     """
 
@@ -236,7 +236,8 @@ class RequestHandler:
         """Return the explanation of one face in an image as JSON, including its layers as images.
 
         Raises:
-            RequestError: the upload or the request is rejected, with status 415 for a video, else 413, 422 or 503.
+            RequestError: the upload or the request is rejected, with status 415 for a video, otherwise with 413, 422 or
+                503.
         """
         if upload.kind == "video":
             raise RequestError(415, "a video cannot be explained; send one of its frames as an image")
@@ -255,7 +256,7 @@ class RequestHandler:
         scope: RequestScope,
         *arguments: Any,
     ) -> Result:
-        """Run a function in a thread within the request's scope, and convert its errors to request errors."""
+        """Run a function in a thread, within the scope of the request, and convert its errors to request errors."""
         future = asyncio.get_running_loop().run_in_executor(threads, function, upload, scope, *arguments)
         try:
             return await scope.wait_for(future)

@@ -83,7 +83,7 @@ class TrackOut(BaseModel):
 
 
 class VideoOut(BaseModel):
-    """The answers for a video as a whole."""
+    """The answers for the whole video."""
 
     frames: int
     looked_at: int = Field(description="number of frames that were scored")
@@ -157,7 +157,7 @@ class Health(BaseModel):
 
 
 def explanation_layers(explanation: Explanation) -> list[Layer]:
-    """Return the images of a face among which the slider on the page switches."""
+    """Return the images of a face between which the slider on the page switches."""
     side = max(_LAYER_SIDE, explanation.image.shape[0])
     layers: list[Layer] = []
     # The face is enlarged first, so that the maps are interpolated at the final size.

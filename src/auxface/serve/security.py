@@ -1,4 +1,4 @@
-"""Security of requests: checks of the token and the host name, and headers that isolate the page from other sites."""
+"""Security of requests: checks of token and host name, and headers that isolate the page from other sites."""
 
 import hmac
 import logging
@@ -37,7 +37,7 @@ class SecurityMiddleware:
 
     Args:
         app: application to protect.
-        settings: settings that hold the token and the host.
+        settings: settings that contain the token and the host.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -72,7 +72,7 @@ class SecurityMiddleware:
         rejection = self._rejection(Headers(scope=scope), path)
         try:
             await (rejection or self.app)(scope, receive, send_with_headers)
-        # Starlette responds to other exceptions outside this middleware, without its headers.
+        # Without this handler, Starlette would respond outside this middleware, without the middleware's headers.
         except Exception as error:
             if started:
                 raise
@@ -81,10 +81,10 @@ class SecurityMiddleware:
             await failure(scope, receive, send_with_headers)
 
     def _rejection(self, headers: Headers, path: str) -> JSONResponse | None:
-        """Return the response that rejects a request; None if it is allowed."""
+        """Return the response that rejects a request; None if the request is allowed."""
         host = headers.get("host", "").rsplit(":", 1)[0] if not headers.get("host", "").endswith("]") else "[::1]"
         if self.settings.is_local and host not in _LOCAL:
-            # This prevents DNS rebinding, in which the name of another site resolves to this machine.
+            # This check prevents DNS rebinding, in which the name of another site resolves to this machine.
             return JSONResponse({"reason": "this server accepts requests for localhost only"}, 400)
         token = self.settings.token
         if token is None or path in _OPEN or path.startswith(_OPEN_FOLDERS):

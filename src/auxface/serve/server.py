@@ -42,19 +42,20 @@ def serve_model(
         import fastapi  # noqa: F401  # pyright: ignore[reportUnusedImport]
         import uvicorn
     except ImportError:
-        raise InputError("serving needs FastAPI and uvicorn; pip install 'auxface[serve]'") from None
+        raise InputError("serving requires FastAPI and uvicorn; pip install 'auxface[serve]'") from None
     from auxface.serve.app import create_app, load_predictor
     from auxface.serve.connections import HEADER_SECONDS, LimitedProtocol
 
     check_device(settings.device)
     if settings.report is not None and settings.report_page is None:
-        raise InputError(f"{settings.report}: no report.html in this folder; write one with 'auxface evaluate'")
+        raise InputError(f"{settings.report}: no report.html in this folder; write a report with 'auxface evaluate'")
     log_to_standard_error()
-    # The model is also loaded here for several workers, so that a broken model causes one message, not several crashes.
+    # With several workers, the model is also loaded here, so that a corrupt model causes one message instead of several
+    # crashes.
     predictor = load_predictor(settings)
     if not settings.is_local and settings.token is None:
         print(
-            f"note: anyone who can reach {settings.host} can use this server; set --token to require a token",
+            f"note: everyone who can reach {settings.host} can use this server; set --token to require a token",
             file=sys.stderr,
         )
     opened = _open_socket(settings.host, port)
@@ -81,7 +82,8 @@ def serve_model(
         "auxface.serve.app:worker_app",
         factory=True,
         workers=workers,
-        # Loading the libraries takes longer than uvicorn's 5 s, after which it would replace the worker.
+        # Loading the libraries takes longer than uvicorn's default timeout of 5 s, after which uvicorn would replace
+        # the worker.
         timeout_worker_healthcheck=_WORKER_TIMEOUT,
         **options,
     )

@@ -32,7 +32,7 @@ class Settings:
         max_frames: maximum number of frames of a video that are scored.
         max_seconds: maximum time in seconds for one request, including the upload.
         queue: maximum number of unfinished requests per process; further requests are rejected.
-        batch: maximum number of faces from different requests that are scored together; None to choose it for the
+        batch: maximum number of faces from different requests that are scored together; None selects the maximum by
             device.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def report_page(self) -> Path | None:
-        """The path of the audit's ``report.html``; None if there is none."""
+        """The path of the audit's ``report.html``; None if no report was given."""
         if self.report is None:
             return None
         path = Path(self.report)

@@ -19,7 +19,7 @@ from auxface.data.media import HEAD_BYTES, Kind, media_kind
 from auxface.serve.schemas import RequestError
 from auxface.serve.settings import Settings
 
-# Additional bytes allowed for the boundaries and headers of a form.
+# Additional bytes that are allowed for the boundaries and headers of a form.
 _FORM_BYTES = 8192
 
 
@@ -75,7 +75,7 @@ async def _read_file(request: Request, max_bytes: int) -> bytes:
             raise _too_large(max_bytes)
     if not is_form:
         return bytes(body)
-    # The parser runs in a thread with its own event loop, since it can take seconds for an adversarial form.
+    # The parser runs in a thread with its own event loop, because an adversarial form can take seconds to parse.
     data = await asyncio.to_thread(lambda: asyncio.run(_form_file(request.headers, bytes(body))))
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
@@ -83,7 +83,7 @@ async def _read_file(request: Request, max_bytes: int) -> bytes:
 
 
 class _MemoryParser(MultiPartParser):
-    # Files are kept in memory, since their size has already been limited.
+    # Files are kept in memory, because their size has already been limited.
     spool_max_size = 2**62
 
 
@@ -98,7 +98,7 @@ async def _form_file(headers: Headers, body: bytes) -> bytes:
         await form.close()
     except MultiPartException as error:
         raise RequestError(400, f"the form cannot be read ({error.message})") from None
-    # On some malformed forms, the parser fails with other exceptions.
+    # For some malformed forms, the parser raises other exceptions.
     except Exception:
         raise RequestError(400, "the form cannot be read") from None
     if data is None:

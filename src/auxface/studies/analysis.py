@@ -45,8 +45,8 @@ class StudyComparison(Comparison):
     """The difference of a method from its baseline.
 
     Attributes:
-        not_tested: reason in the study file why the difference does not answer the study's question; "" if there is
-            none.
+        not_tested: reason in the study file why the difference does not answer the study's question; "" if the file
+            gives no reason.
     """
 
     not_tested: str = ""
@@ -62,11 +62,11 @@ class MethodSummary:
 
     Attributes:
         name: name of the method, including its varied settings.
-        label_fraction: fraction of the training labels used.
+        label_fraction: fraction of the training labels that were used.
         records: finished runs of the method, by seed.
         overall: means over seeds, by metric.
-        worst: metric of the worst level, by group.
-        gap: gap between the levels, by group.
+        worst: metric of the worst group level, by group column.
+        gap: gap between group levels, by group column.
         under_corruption: mean of the decision metric under corruption; None if no corruption was tested.
     """
 
@@ -83,26 +83,26 @@ class MethodSummary:
         return mean(record["training_seconds"] for record in self.records.values())
 
     def peak_memory_gib(self) -> float:
-        """Return the peak memory of a run in GiB, the maximum over seeds."""
+        """Return the peak memory of a run in GiB, as the maximum over seeds."""
         return max(record["memory_gib"] for record in self.records.values())
 
     def encoder_parameters(self) -> int:
-        """Return the number of parameters of the encoder, which is the part used after training."""
+        """Return the number of parameters of the encoder, which is the part that is used after training."""
         return next(iter(self.records.values()))["encoder_parameters"]
 
 
 @dataclass
 class DataAnalysis:
-    """Results on one data set, at one fraction of the labels.
+    """Results on one data set with one fraction of the labels.
 
     Attributes:
         name: name of the data set.
-        task: task that is learned.
-        label_fraction: fraction of the training labels used.
+        task: task of the models.
+        label_fraction: fraction of the training labels that were used.
         methods: summaries by method name.
         baselines: values of simple baselines, by baseline and metric.
-        comparisons: comparisons of every method with the baseline in the study's metric.
-        gap_comparisons: the same comparisons for the gap of each group.
+        comparisons: comparisons of every method with the baseline by the study's metric.
+        gap_comparisons: the same comparisons by the gap of each group column.
         samples: number of test samples.
         clusters: number of clusters of test samples.
     """
@@ -131,11 +131,11 @@ class StudyAnalysis:
     Attributes:
         study: the study.
         data: one entry per data set and label fraction.
-        ranks: mean ranks over data sets, or the reason why there are none.
+        ranks: mean ranks over data sets, or the reason why there are no ranks.
         failed: records of failed runs.
         done: number of finished runs.
         planned: number of planned runs.
-        notes: sentences about seeds that are not finished.
+        notes: sentences about seeds whose runs are not finished.
         resamples: number of bootstrap resamples.
     """
 
@@ -163,10 +163,10 @@ def analyze_study(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> StudyAnalysis:
-    """Evaluate the predictions of every run on shared resamples, and make the comparisons of the study.
+    """Evaluate the predictions of every run on the same resamples, and compute the comparisons of the study.
 
     Args:
-        study: the study; runs on data sets or of methods that it does not contain are excluded.
+        study: the study; runs on data sets or with methods that the study does not contain are excluded.
         results: records of the runs, each with its folder.
         planned: number of planned runs.
         resamples: number of bootstrap resamples of the test clusters.
@@ -174,8 +174,8 @@ def analyze_study(
         progress: callable that receives the number of evaluated runs and the number of all runs.
 
     Raises:
-        InputError: predictions are missing or invalid, test samples of one data set differ, or the task does not have
-            the metric.
+        InputError: predictions are missing or invalid, the runs on one data set have different test samples, or the
+            metric is not defined for the task.
     """
     records = [(record, folder) for record, folder in results if record["study"] == study.name]
     done = [(record, folder) for record, folder in records if record["status"] == DONE]
@@ -249,8 +249,8 @@ def _analyze_data(
         overall = measure(table, task, whole(table), code, draw).levels[""]
         if study.compare.metric not in overall:
             raise InputError(
-                f"{study.name}: compare.metric is {study.compare.metric}, which task '{task.name}' of {name} does not "
-                f"have; it has: {', '.join(overall)}"
+                f"{study.name}: compare.metric is {study.compare.metric}, which is not defined for task '{task.name}' "
+                f"of {name}; expected one of {', '.join(overall)}"
             )
         by_level = {group: measure(table, task, by_group(table, group), code, draw).levels for group in table.groups()}
         group_gaps = {group: gaps(levels, overall) for group, levels in by_level.items()}
@@ -294,9 +294,9 @@ def _summarize(name: str, fraction: float, by_seed: _Seeds, task: ScoredTask) ->
 
 
 def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple[float, float]) -> Estimate | None:
-    """Return the mean under corruption over seeds.
+    """Return the metric under corruption, averaged over seeds.
 
-    A record holds an interval, not resamples. The variance over samples is therefore that of a single seed, computed
+    A record contains an interval, but no resamples. Therefore, the variance over samples is computed for a single seed,
     from the width of the intervals.
     """
     found = [record["tasks"][task]["robustness_summary"].get("mean_under_corruption") for record in records.values()]
@@ -320,7 +320,7 @@ def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple
 def _compare_with_baseline(
     study: Study, data: str, task: ScoredTask, measured: Mapping[str, _Seeds]
 ) -> tuple[list[StudyComparison], list[StudyComparison]]:
-    """Compare every method with its baseline in the study's metric and in the gap of every group."""
+    """Compare every method with its baseline by the study's metric and by the gap of every group column."""
     comparisons: list[StudyComparison] = []
     gap_comparisons: list[StudyComparison] = []
     gap = f"{decision_metric(task.kind)}_difference"
@@ -359,7 +359,7 @@ def _values(one: DataAnalysis, metric: str) -> dict[str, float]:
 
 
 def _seed_notes(analyses: Sequence[DataAnalysis], study: Study) -> list[str]:
-    """Return a sentence on the seeds that are not finished."""
+    """Return a sentence about the seeds whose runs are not finished."""
     target = len(study.seeds)
     counts = {(one.title, name): len(summary.records) for one in analyses for name, summary in one.methods.items()}
     short = {place: count for place, count in counts.items() if count < target}

@@ -16,8 +16,8 @@ NOT_TESTED = "not tested"
 def verdict(item: StudyComparison) -> str:
     """Return ``better``, ``worse``, ``no significant difference`` or ``not tested``.
 
-    The significance level is 5% and applies to the p-value corrected for all comparisons of the study. ``not_tested``
-    in the study file takes precedence.
+    The significance level is 5% and applies to the p-value after correction for all comparisons of the study.
+    ``not_tested`` in the study file takes precedence.
     """
     higher_is_better = METRICS[item.metric].higher_is_better
     return _verdict(item, *("better", "worse") if higher_is_better else ("worse", "better"))
@@ -38,7 +38,7 @@ def _verdict(item: StudyComparison, positive: str, negative: str) -> str:
 
 
 def conclusions(analysis: StudyAnalysis) -> list[str]:
-    """Return one paragraph per data set, and a sentence on the ranks over data sets."""
+    """Return one paragraph per data set, and a sentence about the ranks over data sets."""
     paragraphs = [_data_conclusion(one, analysis.metric) for one in analysis.data]
     return [*paragraphs, ranks_sentence(analysis)]
 
@@ -49,7 +49,7 @@ def _data_conclusion(one: DataAnalysis, metric: str) -> str:
     if not measured:
         return f"{one.title}: {title} is undefined for every method."
     sign = 1 if METRICS[metric].higher_is_better else -1
-    # The best mean of a few seeds may be due to the seeds, so only methods with the most seeds are compared.
+    # A mean over few seeds may be the best by chance, so only methods with the largest number of seeds are compared.
     most = max(len(method.records) for method in measured.values())
     complete = [method for method in measured.values() if len(method.records) == most]
     best = max(complete, key=lambda method: sign * (method.overall[metric].value or 0))
@@ -98,7 +98,7 @@ def _plain_baseline_sentence(measured: dict[str, MethodSummary], metric: str, na
 
 
 def _exceeds(metric: str, estimate: Estimate, plain: float) -> bool:
-    """Return whether the whole interval is better than the value of a simple baseline."""
+    """Return whether the entire interval is better than the value of a simple baseline."""
     if estimate.low is None or estimate.high is None:
         return False
     return estimate.low > plain if METRICS[metric].higher_is_better else estimate.high < plain
@@ -129,7 +129,7 @@ def format_difference(metric: str, value: float | None) -> str:
 
 
 def format_interval(metric: str, estimate: Estimate) -> str:
-    """Format the interval of a difference, without the unit; return "" if there is no interval."""
+    """Format the interval of a difference without its unit; return "" if there is no interval."""
     if estimate.low is None or estimate.high is None:
         return ""
     low, high = format_difference(metric, estimate.low), format_difference(metric, estimate.high)
@@ -149,7 +149,7 @@ def format_seeds(count: int) -> str:
 
 
 def markdown_tables(analysis: StudyAnalysis) -> str:
-    """Return the conclusions of a study and, per data set, its tables of means, differences, groups and cost."""
+    """Return the conclusions of a study and, for each data set, tables of means, differences, groups and cost."""
     return "\n".join(_lines(analysis)) + "\n"
 
 

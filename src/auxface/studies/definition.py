@@ -1,7 +1,7 @@
 """The study file: data sets, methods, varied settings, seeds and planned comparisons.
 
-A study file is YAML. ``read_study`` validates it before anything runs. The results folder holds a copy of the study
-(``study.json``), so that a report needs only that folder.
+A study file is YAML. ``read_study`` validates the file before any run is started. The results folder contains a copy of
+the study (``study.json``), so that a report needs only the results folder.
 
 Example:
     >>> from auxface.studies.definition import Study
@@ -40,23 +40,23 @@ _MAX_BYTES = 1_000_000
 
 
 class StudyData(Strict):
-    """A manifest and the label to learn from it."""
+    """A manifest and the label on which models are trained."""
 
     name: Name
     manifest: str
     """File name of the manifest, relative to the data root."""
     task: Name
-    """The label to learn."""
+    """The label on which models are trained."""
     unlabeled: tuple[str, ...] = ()
-    """Manifests, relative to the data root, whose training images every run uses without labels."""
+    """Manifests, relative to the data root, whose training images are used without labels in every run."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Recipe keys to set for every method on this data set."""
     group: str | None = None
-    """The group column that replaces ``$group`` in the value of a setting."""
+    """Group column that replaces ``$group`` in the values of settings."""
     keep: dict[str, dict[str, Fraction]] = Field(default_factory=dict)
-    """Fraction of the training rows to keep, by column and level. Validation and test rows are not changed."""
+    """Fraction of the training rows to keep, by column and value. Validation and test rows are not changed."""
     baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """Values of simple baselines to list beside the methods, by baseline and metric."""
+    """Values of simple baselines that are listed next to the methods, by baseline and metric."""
 
     @field_validator("baselines")
     @classmethod
@@ -74,19 +74,19 @@ class Method(Strict):
     """Recipe file, relative to the study file's folder, or name of a packaged recipe."""
     settings: dict[str, Any] = Field(default_factory=dict)
     vary: Grid = Field(default_factory=dict)
-    """Values to vary, by recipe key. Each combination of values counts as one method."""
+    """Values to vary, by recipe key. Each combination of values is a separate method."""
     not_tested: dict[str, str] = Field(default_factory=dict)
-    """Reasons why this method's differences do not answer the study's question, by data set; for example, an auxiliary
-    with almost no gradient. The report prints "not tested" and the reason instead of a verdict."""
+    """Reasons why the differences of this method do not answer the study's question, by data set; for example, the
+    gradient of the auxiliary is almost zero. The report shows "not tested" and the reason instead of a verdict."""
     skip: tuple[dict[str, Any], ...] = ()
-    """Combinations to exclude; each entry excludes the combinations that have all of its values."""
+    """Combinations to exclude; an entry excludes all combinations that contain its values."""
 
 
 class Compare(Strict):
-    """The comparisons that the report makes."""
+    """The comparisons in the report."""
 
     baseline: Name
-    """Method with which every other method is compared, on the same data and at the same values of the study's
+    """Method with which every other method is compared, on the same data and with the same values of the study's
     ``vary``."""
     metric: str = "balanced_accuracy"
 
@@ -105,15 +105,16 @@ class Study(Strict):
     data: Annotated[tuple[StudyData, ...], Field(min_length=1)]
     methods: Annotated[dict[str, Method], Field(min_length=1)]
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Recipe keys to set for every method. Keys of the auxiliary apply only to methods that have one."""
+    """Recipe keys to set for every method. Keys of the auxiliary apply only to methods with an auxiliary."""
     vary: Grid = Field(default_factory=dict)
-    """Values to vary, by recipe key. Every method is run at each combination of values."""
+    """Values to vary, by recipe key. Every method is run with each combination of values."""
     label_fractions: tuple[LabelFraction, ...] = (1.0,)
-    """Fractions of the training labels to use. Images without a label are still used by the auxiliary."""
+    """Fractions of the training labels to use. The auxiliary still uses the images without a label."""
     labeled_per_batch: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Fraction of labeled images in each step of the runs with unlabeled images: those with a label fraction below 1,
-    and those on data with ``unlabeled``. It sets ``train.labeled_per_batch`` of every method, so that all methods use
-    equally many labeled images per step. Empty: labeled and unlabeled images are mixed at random."""
+    """Fraction of labeled images in each step of the runs with unlabeled images, that is, runs with a label fraction
+    below 1 or with ``unlabeled`` manifests. The value is set as ``train.labeled_per_batch`` for every method, so that
+    all methods use the same number of labeled images per step. Empty: labeled and unlabeled images are mixed at
+    random."""
     seeds: Seeds
     corruptions: tuple[str, ...] | Literal["common"] = ()
     """Corruptions under which every model is tested, at severities 1 to 5. ``common``: the 15 common corruptions."""
@@ -143,23 +144,23 @@ class Study(Strict):
 
 
 def read_study(path: Path) -> Study:
-    """Read and check a study file.
+    """Return the validated study of a study file.
 
     Raises:
         InputError: the file does not exist, is not valid YAML, has an unknown key (the message suggests the nearest
-            known key), or has a value out of range.
+            key), or has a value out of range.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such study; expected a YAML file")
     if path.stat().st_size > _MAX_BYTES:
-        raise InputError(f"{path}: {path.stat().st_size} bytes; a study file has at most {_MAX_BYTES}")
+        raise InputError(f"{path}: the file has {path.stat().st_size} bytes; at most {_MAX_BYTES} are allowed")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise InputError(f"{path}: not a readable text file") from None
     raw = parse_yaml(text, str(path))
     if not isinstance(raw, dict):
-        raise InputError(f"{path}: a study must be a mapping of keys to values; found a {type(raw).__name__}")
+        raise InputError(f"{path}: a study must be a mapping of keys to values; found {type(raw).__name__}")
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
@@ -176,15 +177,15 @@ def read_plan(folders: Sequence[Path]) -> tuple[Study, int]:
     """Return the study and its number of planned runs, read from the first of the given results folders.
 
     Raises:
-        InputError: a folder has no ``study.json``, or one that is invalid or belongs to another study.
+        InputError: the ``study.json`` of a folder is missing, is invalid, or belongs to another study.
     """
     plans = [_read_plan(folder) for folder in folders]
     study = plans[0][0]
     for folder, (other, _) in zip(folders, plans):
         if other.name != study.name:
             raise InputError(
-                f"{folder} holds the study '{other.name}', but {folders[0]} holds '{study.name}'; a report needs "
-                "folders of one study"
+                f"{folder} contains the study '{other.name}', but {folders[0]} contains '{study.name}'; a report needs "
+                "folders of the same study"
             )
     return plans[0]
 
@@ -192,12 +193,12 @@ def read_plan(folders: Sequence[Path]) -> tuple[Study, int]:
 def _read_plan(folder: Path) -> tuple[Study, int]:
     path = folder / PLAN_FILE
     if not path.is_file():
-        raise InputError(f"{folder}: no study results here; run 'auxface study STUDY.yaml --out {folder}' first")
+        raise InputError(f"{folder}: contains no study results; run 'auxface study STUDY.yaml --out {folder}' first")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         return Study.model_validate(raw["study"]), int(raw["planned"])
     except (ValueError, KeyError, TypeError, ValidationError):
-        raise InputError(f"{path}: not a valid study plan; run 'auxface study' again into this folder") from None
+        raise InputError(f"{path}: not a valid study plan; run 'auxface study' again with this --out folder") from None
 
 
 def _check_metric(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Expand a study into its runs, in the order of execution, and fit them into a time budget.
+"""Expand a study into its runs, in the order of execution, and select the runs that fit into a time budget.
 
 The duration of a run is predicted from the finished runs.
 """
@@ -49,11 +49,11 @@ class Run:
 
     @property
     def row(self) -> str:
-        """Name of the run's row in the tables: the method at the values of the study's varied settings."""
+        """Name of the run's row in the tables: the method with the values of the study's varied settings."""
         return row_name(self.method, self.factors)
 
     def filter_values(self) -> dict[str, str]:
-        """Return the keys and values by which ``--where`` can select."""
+        """Return the keys and values with which ``--where`` can select this run."""
         values = {"data": self.data.name, "task": self.data.task, "method": self.method, "seed": str(self.recipe.seed)}
         return values | {"label_fraction": f"{self.label_fraction:g}"} | dict(self.method_factors) | dict(self.factors)
 
@@ -71,8 +71,8 @@ def plan_runs(study: Study, folder: Path) -> list[Run]:
         folder: folder to which the paths of recipe files are relative.
 
     Raises:
-        InputError: a recipe cannot be read, a setting is not valid for it, the baseline is not a method, or two methods
-            have equal recipes.
+        InputError: a recipe cannot be read, a setting is not valid for a recipe, the baseline is not a method, or two
+            methods have equal recipes.
     """
     methods = [(name, method, values) for name, method in study.methods.items() for values in _combinations(method)]
     names = [_method_name(name, values) for name, _, values in methods]
@@ -115,7 +115,7 @@ def select_runs(runs: Sequence[Run], where: Sequence[str]) -> list[Run]:
     """Return the runs that match every ``key=value``.
 
     Raises:
-        InputError: an item is not of the form ``key=value``, a key is unknown, or no run has a value.
+        InputError: an item does not have the form ``key=value``, a key is unknown, or no run has the value.
     """
     selected = list(runs)
     for item in where:
@@ -134,19 +134,19 @@ def select_runs(runs: Sequence[Run], where: Sequence[str]) -> list[Run]:
 
 
 def expand_methods(study: Study) -> dict[str, Method]:
-    """Return the methods by their names in the results, one for each combination of varied settings."""
+    """Return one method for each combination of varied settings, by its name in the results."""
     return {
         _method_name(name, values): method for name, method in study.methods.items() for values in _combinations(method)
     }
 
 
 def row_name(method: str, factors: Mapping[str, str]) -> str:
-    """Return the name of a method at the values of the study's varied settings."""
+    """Return the name of a method with the values of the study's varied settings."""
     return f"{method} at {', '.join(factors.values())}" if factors else method
 
 
 def hash_rows(manifest: Manifest) -> str:
-    """Return a hash of a manifest's rows that is equal on every machine, since paths are reduced to file names."""
+    """Return a hash of a manifest's rows, with paths reduced to file names, so that it is equal on every machine."""
     names = manifest.table["path"].map(lambda path: Path(str(path)).name)
     digest = hashlib.sha256(json.dumps({name: label.classes for name, label in manifest.labels.items()}).encode())
     digest.update(manifest.table.assign(path=names).astype(str).to_csv(index=False).encode())
@@ -210,11 +210,11 @@ class PendingRun:
 
 
 def expected_seconds(pending: PendingRun, records: Iterable[RunRecord], machine: str) -> float | None:
-    """Predict how long a run takes, from the finished runs on the same kind of machine.
+    """Predict the duration of a run from the finished runs on the same kind of machine.
 
     Returns:
-        The median time of the runs of the same row on the same data, else the maximum time of all runs, multiplied by
-        the fraction that remains; None if there is no finished run.
+        The median duration of the finished runs of the same row on the same data or, without these, the maximum
+        duration of all finished runs, multiplied by the remaining fraction of the run; None without a finished run.
     """
     run = pending.run
     finished = [record for record in records if record["status"] == DONE and record["machine"] == machine]
@@ -232,10 +232,10 @@ def next_run(
     seconds_left: float | None,
     budget: float | None = None,
 ) -> PendingRun | None:
-    """Return the first run, in the study's order, that is expected to end in time; interrupted runs come first.
+    """Return the first run, in the order of the study, that is expected to end in time; interrupted runs come first.
 
-    A run of unknown duration may start, and so may a run that is longer than the whole budget. When time runs out, such
-    runs are interrupted; the next call of ``study`` resumes them.
+    A run may also start if its duration is unknown or exceeds the whole budget. It is then interrupted when the time is
+    over, and the next call of ``study`` resumes it.
 
     Args:
         pending: the runs without a result.

@@ -217,7 +217,7 @@ def _duration(seconds: float) -> str:
 
 
 def _drawn_methods(one: DataAnalysis, metric: str) -> list[str]:
-    """Return as many methods as the chart has colors: the baselines, then the best methods."""
+    """Return as many methods as the chart has colors: first the baselines, then the best methods."""
     baselines = list(dict.fromkeys(item.second for item in one.comparisons))
     sign = 1 if METRICS[metric].higher_is_better else -1
     best = sorted(one.methods, key=lambda name: -sign * (one.methods[name].overall[metric].value or 0))
@@ -225,7 +225,7 @@ def _drawn_methods(one: DataAnalysis, metric: str) -> list[str]:
 
 
 def _learning_curve(one: DataAnalysis, drawn: Sequence[str]) -> CurvePanel | None:
-    """Return the validation metric over epochs: mean over seeds, with a band from the lowest to the highest seed."""
+    """Return a chart of the validation metric over epochs: the mean over seeds, with a band from minimum to maximum."""
     names = list(one.methods)
     lines = []
     metric = ""
@@ -250,7 +250,7 @@ def _learning_curve(one: DataAnalysis, drawn: Sequence[str]) -> CurvePanel | Non
 
 
 def label_fraction_curves(analysis: StudyAnalysis) -> list[CurvePanel]:
-    """Return a chart of the metric against the fraction of the labels, for each data set with several fractions."""
+    """Return a chart of the metric over the fraction of the labels for each data set with several fractions."""
     metric = analysis.metric
     panels = []
     for name in dict.fromkeys(one.name for one in analysis.data):

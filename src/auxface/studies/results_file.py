@@ -25,7 +25,7 @@ RunRecord = dict[str, Any]
 
 
 def read_results(folder: Path) -> dict[str, RunRecord]:
-    """Return the records of a folder by key; for equal keys, the last finished record, or else the last record.
+    """Return the records of a folder by key; for duplicate keys, the last finished record or, if none, the last record.
 
     Raises:
         InputError: a line is not the record of a run.
@@ -45,17 +45,17 @@ def read_results(folder: Path) -> dict[str, RunRecord]:
         except ValueError:
             record = None
         if not isinstance(record, dict) or not set(record) >= _REQUIRED:
-            raise InputError(f"{path}: line {number} is not the result of a run; remove it")
+            raise InputError(f"{path}: line {number} is not the result of a run; remove this line")
         if records.get(record["key"], {}).get("status") != DONE or record["status"] == DONE:
             records[record["key"]] = record
     return records
 
 
 def merge_results(folders: Sequence[Path]) -> dict[str, tuple[RunRecord, Path]]:
-    """Return the records of several folders by key, each with the folder of its predictions.
+    """Return the records of several folders by key, each with the folder that contains its predictions.
 
     Raises:
-        InputError: a folder has no results.
+        InputError: a folder contains no results.
     """
     merged: dict[str, tuple[RunRecord, Path]] = {}
     for folder in folders:
@@ -76,10 +76,10 @@ def predictions_path(folder: Path, key: str) -> Path:
 
 
 def append_result(folder: Path, record: RunRecord, predictions: Path | None = None) -> None:
-    """Store a run's predictions, then append its record.
+    """Store the predictions of a run, and then append its record.
 
-    If the process is killed between the two, the run has no result. The names of sources and videos, which may be file
-    names of private data, are replaced by hashes, so that results can be published.
+    If the process is killed between these two steps, the run has no result. The names of sources and videos, which may
+    be file names of private data, are replaced with hashes, so that results can be published.
     """
     if predictions is not None:
         write_predictions(hash_source_names(read_predictions(predictions)), predictions_path(folder, record["key"]))
@@ -91,17 +91,17 @@ def append_result(folder: Path, record: RunRecord, predictions: Path | None = No
 
 
 def hash_source_names(table: Predictions) -> Predictions:
-    """Return the table with a hash in place of every name of a source or video."""
+    """Return the table with the names of sources and videos replaced with hashes."""
     names = {column: table.frame[column].map(_hash) for column in ("source", "video")}
     return replace(table, frame=table.frame.assign(**names))
 
 
 @contextmanager
 def lock_results(folder: Path) -> Iterator[None]:
-    """Lock a results folder inside the block, so that no second study writes to it.
+    """Lock a results folder inside a ``with`` block, so that no other study writes to it.
 
     Raises:
-        InputError: another study holds the lock.
+        InputError: another study has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
@@ -109,8 +109,8 @@ def lock_results(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(
-                f"{folder}: another study is running in this folder; increase its --jobs, or use another folder and "
-                "report on both"
+                f"{folder}: another study is running in this folder; start that study with more --jobs, or use another "
+                "folder and report on both"
             ) from None
         yield
 

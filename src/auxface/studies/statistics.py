@@ -4,14 +4,14 @@ The variance of the mean is the sum of two parts:
 
 * the variance over test samples, obtained by resampling the clusters of the test set, with the same resamples for every
   seed and method;
-* the variance between seeds divided by their number S. It is computed directly, because the few seeds cannot be
-  resampled: three seeds have ten distinct resamples, with a variance that is a third too small.
+* the variance between seeds divided by the number of seeds S. It is computed directly, because a few seeds cannot be
+  resampled: three seeds have only ten distinct resamples, whose variance is a third too small.
 
-The interval is Student's t interval, with the degrees of freedom of such a sum (Satterthwaite, 1946). The interaction
-of seeds and samples is counted in both parts, so the interval is slightly too wide rather than too narrow.
+The interval is Student's t interval, with the degrees of freedom of a sum of variances (Satterthwaite, 1946). The
+interaction of seeds and samples is included in both parts, so the interval is slightly too wide rather than too narrow.
 
-Several methods are compared over several data sets by mean ranks, with Friedman's test and Nemenyi's critical
-difference: Demšar (2006), "Statistical Comparisons of Classifiers over Multiple Data Sets".
+Several methods are compared on several data sets by mean ranks, with Friedman's test and Nemenyi's critical difference:
+Demšar (2006), "Statistical Comparisons of Classifiers over Multiple Data Sets".
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from auxface.evaluation.intervals import CONFIDENCE, MINIMUM_FINITE, Draws, Esti
 ONE_SEED = "one seed: the interval covers the samples only"
 MINIMUM_METHODS, MINIMUM_DATA = 3, 2
 SIGNIFICANCE = 0.05
-# Widths in pixels of the axis and of one character of a name, followed by vertical positions and steps.
+# Widths of the axis and of one character of a name in pixels, followed by vertical positions and steps.
 _AXIS, _LETTER = 340, 6.6
 _TOP, _STEP, _BAR = 46, 20, 9
 
@@ -36,8 +36,8 @@ class SeedMean:
     """A mean over seeds.
 
     Attributes:
-        estimate: value, interval, and numbers of samples and clusters; ``more`` holds the number of seeds as ``seeds``
-            and the standard deviation between them as ``between_seeds``.
+        estimate: value, interval, and numbers of samples and clusters; ``more`` contains the number of seeds as
+            ``seeds`` and the standard deviation between seeds as ``between_seeds``.
         p: two-sided p-value for a mean of zero; None if there is no interval.
     """
 
@@ -49,7 +49,7 @@ def mean_over_seeds(draws: Sequence[Draws]) -> SeedMean:
     """Return the mean of a metric over seeds with its interval.
 
     Args:
-        draws: one entry per seed with the values of the metric; all entries use the same resamples.
+        draws: values of the metric, one entry per seed; all entries use the same resamples.
 
     Raises:
         ValueError: ``draws`` is empty.
@@ -92,13 +92,13 @@ def mean_over_seeds(draws: Sequence[Draws]) -> SeedMean:
 
 
 def difference_over_seeds(first: Mapping[int, Draws], second: Mapping[int, Draws]) -> SeedMean | None:
-    """Return the mean of ``first`` minus ``second``, paired by seed; None if they have no common seed.
+    """Return the mean of ``first`` minus ``second``, paired by seed; None without a common seed.
 
     Two methods with the same seed use the same images in the same order and the same initial weights.
 
     Args:
         first: values of the metric, by seed.
-        second: values for the other method on the same resamples, by seed.
+        second: values of the other method on the same resamples, by seed.
     """
     common = sorted(set(first) & set(second))
     if not common:
@@ -126,12 +126,12 @@ def student_interval(
     clusters: int,
     bounds: tuple[float, float],
 ) -> tuple[float, float, float]:
-    """Return both ends of Student's t interval of a mean over seeds, and the p-value for a mean of zero.
+    """Return both ends of Student's t interval for a mean over seeds, and the p-value for a mean of zero.
 
     Args:
         value: the mean.
         sample_variance: variance of the mean over test samples.
-        between_seeds: standard deviation between seeds; None for a single seed.
+        between_seeds: standard deviation between seeds; None with a single seed.
         seeds: number of seeds.
         clusters: number of clusters of test samples.
         bounds: range of the metric, to which the ends are clipped.
@@ -152,7 +152,7 @@ class Ranks:
 
     Attributes:
         mean: mean ranks by method, in ascending order.
-        data: names of the data sets; every method has a value on all of them.
+        data: names of the data sets; every method has a value on all data sets.
         p: p-value of Friedman's test for equality of all methods; None if all values are equal on each data set.
         critical_difference: difference above which two mean ranks differ significantly.
         groups: maximal sequences of methods, from best to worst, without a significant difference between any two.
@@ -166,7 +166,7 @@ class Ranks:
 
     @property
     def can_be_significant(self) -> bool:
-        """Whether the best and the worst possible mean rank would differ significantly."""
+        """Whether the best possible mean rank would differ significantly from the worst possible mean rank."""
         return self.critical_difference < len(self.mean) - 1
 
 
@@ -178,7 +178,7 @@ def rank_methods(values: Mapping[str, Mapping[str, float]], higher_is_better: bo
         higher_is_better: whether higher values are better.
 
     Returns:
-        The ranks; if there are too few data sets or methods, a sentence with the reason.
+        The ranks or, if there are too few data sets or methods, a sentence with the reason.
 
     Example:
         >>> values = {name: {"a": 0.9, "b": 0.8, "c": 0.7} for name in ("faces", "moods")}
@@ -190,8 +190,8 @@ def rank_methods(values: Mapping[str, Mapping[str, float]], higher_is_better: bo
     methods = [name for name in names if all(name in found for found in values.values())]
     if len(data) < MINIMUM_DATA or len(methods) < MINIMUM_METHODS:
         return (
-            f"Ranks across data sets need at least {MINIMUM_DATA} data sets and {MINIMUM_METHODS} methods measured on "
-            f"all of them; this study has {len(data)} and {len(methods)}."
+            f"Ranks across data sets require at least {MINIMUM_DATA} data sets and {MINIMUM_METHODS} methods with "
+            f"results on all of them; this study has {len(data)} and {len(methods)}."
         )
     table = np.array([[values[name][method] for method in methods] for name in data])
     ranks = stats.rankdata(-table if higher_is_better else table, axis=1).mean(axis=0)

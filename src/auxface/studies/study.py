@@ -71,22 +71,22 @@ def study(
 ) -> StudyProgress:
     """Execute the runs of a study that have no record in ``results.jsonl``.
 
-    Each run has its own process. The next call resumes an interrupted run from its last checkpoint. A run that raises
-    an error is recorded as failed, with the reason.
+    Each run is executed in its own process. An interrupted run is resumed from its last checkpoint by the next call. A
+    run that raises an error is recorded as failed, with the reason.
 
     Args:
         definition: study file.
         out: results folder; existing results are kept.
         budget: time limit such as ``25m``; None for no limit. A run starts only if it is expected to end in time; at
             the limit, active runs are interrupted.
-        where: ``key=value`` conditions such as ``task=emotion`` or ``seed=0``; only runs that satisfy all of them are
-            executed.
-        data_root: folder that contains the manifests; the default is the environment variable ``AUXFACE_DATA``, else
-            the folder of the study file.
-        jobs: number of concurrent runs. ``auto`` means one on a GPU; on a CPU, it is the number of cores that are idle
-            at the start, since two processes with one thread each train faster than one process with two threads.
+        where: ``key=value`` conditions such as ``task=emotion`` or ``seed=0``; only runs that satisfy all conditions
+            are executed.
+        data_root: folder that contains the manifests; the default is the environment variable ``AUXFACE_DATA`` or, if
+            it is not set, the folder of the study file.
+        jobs: number of concurrent runs. ``auto`` is one run on a GPU. On a CPU, it is the number of cores that are idle
+            at the start, because two processes with one thread each train faster than one process with two threads.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        keep_models: whether to keep the folder of each run, with its model, in ``out/runs``.
+        keep_models: whether to keep the folder of each run, including its model, in ``out/runs``.
         retry_failed: whether to repeat failed runs.
         log: callable that receives one line of text for every run that ends.
 
@@ -149,7 +149,7 @@ class _Executor:
         budget: float | None,
         advance: Callable[..., None],
     ) -> int:
-        """Execute the runs that fit into the budget, add their records to ``records``, and return how many ended."""
+        """Execute the runs that fit into the budget, add their records to ``records``, and return their number."""
         deadline = None if budget is None else started + budget
         machine, waiting, ended = machine_kind(), list(pending), 0
         active: dict[BaseProcess, tuple[PendingRun, float]] = {}
@@ -194,7 +194,7 @@ class _Executor:
         return process
 
     def _collect(self, process: BaseProcess, item: PendingRun, seconds: float) -> RunRecord:
-        """Append the record of an ended run to the results, and delete its folder unless models are kept."""
+        """Append the record of a run that has ended to the results, and delete its folder unless models are kept."""
         folder, run = self.out / "runs" / item.key, item.run
         result: dict[str, Any]
         if (folder / RESULT_FILE).is_file():
@@ -235,7 +235,7 @@ class _Manifests:
 
     def get(self, run: Run) -> tuple[Path, str]:
         """Return the path of a run's manifest and the hash of its rows."""
-        # All seeds of a study share the manifest with all labels, but each seed has its own subset of the labels.
+        # All seeds use the same manifest if all labels are used; otherwise, each seed has its own subset of the labels.
         seed = None if run.label_fraction == 1 else run.recipe.seed
         key = (run.data.name, run.label_fraction, seed)
         if key not in self.prepared:
@@ -247,7 +247,7 @@ class _Manifests:
         path = self.root / data.manifest
         if not path.is_file():
             raise InputError(
-                f"{path}: no such manifest; write it with 'auxface prepare', or give the folder of the manifests with "
+                f"{path}: no such manifest; write it with 'auxface prepare', or set the folder of the manifests with "
                 f"--data-root or {DATA_ROOT_VARIABLE}"
             )
         if data.manifest not in self.read:
@@ -260,8 +260,8 @@ class _Manifests:
         if kind != "identity" and not self.metric.applies(kind, classes):
             possible = [one.name for one in METRICS.values() if one.compared and one.applies(kind, classes)]
             raise InputError(
-                f"compare.metric: the {kind} label '{data.task}' of {path} has no {self.metric.name}; metrics that it "
-                f"has: {', '.join(possible)}"
+                f"compare.metric: {self.metric.name} is not defined for the {kind} label '{data.task}' of {path}; "
+                f"expected one of {', '.join(possible)}"
             )
         if fraction == 1 and not data.keep and not data.unlabeled:
             return path, hash_rows(manifest)
@@ -289,7 +289,7 @@ def _fraction_remaining(folder: Path, run: Run) -> float:
 
 @contextmanager
 def _divide_cores(jobs: int) -> Iterator[None]:
-    """Divide the cores among the processes started in this block, unless ``OMP_NUM_THREADS`` is set."""
+    """Divide the cores among the processes that are started in a ``with`` block, unless ``OMP_NUM_THREADS`` is set."""
     name = "OMP_NUM_THREADS"
     if jobs == 1 or name in os.environ:
         yield

@@ -1,4 +1,4 @@
-"""``auxface study report``: write the finished runs of a study, from one or several machines, as a page and tables.
+"""``auxface study report``: write a page and tables on the finished runs of a study, from one or several machines.
 
 Example::
 
@@ -37,15 +37,15 @@ def study_report(
     """Compare the finished runs of a study and write a page.
 
     Args:
-        folders: results folders of one study; a run that is in several folders counts once.
+        folders: results folders of one study; a run that is in several folders is used once.
         out: HTML page to write.
-        markdown: Markdown file to which the tables are written; None to write none.
+        markdown: Markdown file to which the tables are written; None to write no Markdown file.
         resamples: number of bootstrap resamples for each interval.
         seed: seed for the resampling.
         overwrite: whether to replace existing output files.
 
     Returns:
-        The analysis that the page shows.
+        The analysis that is shown on the page.
 
     Raises:
         InputError: a folder has no results or belongs to another study, predictions are missing, or an output file
@@ -81,7 +81,7 @@ def study_page(analysis: StudyAnalysis) -> str:
         analysis=analysis,
         study=analysis.study,
         metric=METRICS[analysis.metric],
-        # The last conclusion is the sentence on ranks, which has its own section.
+        # The last conclusion is the sentence about ranks, which has its own section.
         conclusions=conclusions(analysis)[:-1],
         sections=sections,
         ranks=critical_difference_diagram(ranks) if ranks else None,
@@ -94,7 +94,7 @@ def study_page(analysis: StudyAnalysis) -> str:
 
 
 def _provenance(analysis: StudyAnalysis) -> list[tuple[str, list[str]]]:
-    """Return the machines, commits, dates, versions and manifests of the runs, each with its number of runs."""
+    """Return the machines, commits, dates, versions and manifests of the runs, each with the number of runs."""
     records: list[dict[str, Any]] = [
         record for one in analysis.data for method in one.methods.values() for record in method.records.values()
     ]
@@ -109,7 +109,7 @@ def _provenance(analysis: StudyAnalysis) -> list[tuple[str, list[str]]]:
 
 
 def json_document(analysis: StudyAnalysis) -> dict[str, Any]:
-    """Return the analysis as plain data: figures and comparisons of each data set, ranks, conclusions, failed runs."""
+    """Return the analysis as plain data: results and comparisons of each data set, ranks, conclusions, failed runs."""
     ranks = analysis.ranks
     return {
         "study": analysis.study.name,

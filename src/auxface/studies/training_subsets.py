@@ -1,8 +1,8 @@
 """Reduce the training split of a manifest: use fewer labels, or fewer rows of some group levels.
 
-Validation and test rows are never changed. Which rows are kept depends on the keys of the rows and, for labels, on the
-seed of the run, so every machine keeps the same rows. The rows of a smaller fraction are a subset of those of a larger
-one.
+Validation and test rows are never changed. The rows that are kept depend on the keys of the rows and, for labels, on
+the seed of the run, so every machine keeps the same rows. The rows for a smaller fraction are a subset of the rows for
+a larger fraction.
 
 Example:
     fewer = drop_labels(manifest, "gender", 0.05, seed=0)
@@ -19,18 +19,19 @@ import pandas as pd
 from auxface.data.manifest import KEY, Label, Manifest
 from auxface.errors import InputError
 
-# Number of parts with equally many rows into which the range of an ordinal label is divided.
+# Number of parts into which the range of an ordinal label is divided; each part has the same number of rows.
 _QUANTILES = 10
-# Number of rows among which the next row of a multilabel subset is chosen.
+# Number of candidate rows from which the next row of a multilabel subset is chosen.
 _CANDIDATES = 32
 
 
 def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Manifest:
     """Return a manifest in which only a fraction of the training rows keep their label of a task.
 
-    The rows are kept, so that an auxiliary objective can use their images. The subset is stratified: each class of a
-    class or binary label, and each tenth of the range of an ordinal label, keeps the same fraction and at least one
-    row. For a multilabel task, the subset has nearly the attribute frequencies of all rows (:func:`_balanced_order`).
+    Rows without the label remain in the manifest, so that an auxiliary objective can use their images. The subset is
+    stratified: each class of a class or binary label, and each tenth of the rows ordered by an ordinal label, keeps the
+    same fraction and at least one row. For a multilabel task, the attribute frequencies in the subset are nearly the
+    same as in all rows (:func:`_balanced_order`).
 
     Args:
         manifest: the manifest.
@@ -59,16 +60,16 @@ def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Ma
 
 def _strata(values: pd.Series, label: Label) -> pd.Series:
     if label.kind == "ordinal":
-        # Rows with equal values are in one stratum.
+        # Rows with equal values are in the same stratum.
         return (values.astype(float).rank(method="min", pct=True) * _QUANTILES).apply(np.ceil)
     return values.astype(str)
 
 
 def _balanced_order(labels: np.ndarray) -> np.ndarray:
-    """Return an order of rows in which, for every n, the first n have nearly the attribute frequencies of all rows.
+    """Return an order of rows in which the first n rows have nearly the attribute frequencies of all rows, for every n.
 
-    Rows are appended one by one. Each time, the row is chosen from the next 32 rows so that the numbers of positives
-    are nearest to their expectation, with each attribute in units of its standard deviation (herding; Welling, 2009).
+    Rows are appended one by one. Each row is chosen from the next 32 rows so that the numbers of positives are closest
+    to their expectations, measured in standard deviations of each attribute (herding; Welling, 2009).
 
     Args:
         labels: float64 [N, attributes], 0 or 1, NaN if unknown; rows are in random order.
@@ -89,15 +90,15 @@ def _balanced_order(labels: np.ndarray) -> np.ndarray:
 
 
 def subsample_levels(manifest: Manifest, keep: Mapping[str, Mapping[str, float]], name: str) -> Manifest:
-    """Return a manifest with only a fraction of the training rows of the given levels.
+    """Return a manifest in which only a fraction of the training rows with the given column values is kept.
 
     Args:
         manifest: the manifest.
-        keep: fraction of the training rows to keep, by column and level.
+        keep: fraction of the training rows to keep, by column and value.
         name: name of the data set, used in messages.
 
     Raises:
-        InputError: the manifest does not have one of the columns or levels.
+        InputError: the manifest does not have one of the columns, or no training row has one of the values.
     """
     table = manifest.table
     kept = np.ones(len(table), bool)
@@ -112,14 +113,14 @@ def subsample_levels(manifest: Manifest, keep: Mapping[str, Mapping[str, float]]
         for level, fraction in fractions.items():
             rows = ((values == level) & (table["split"] == "train")).to_numpy()
             if not rows.any():
-                raise InputError(f"{name}: 'keep' names {column} '{level}', which no training row has")
+                raise InputError(f"{name}: 'keep' names {column} '{level}', but no training row has this value")
             ranked = np.flatnonzero(rows)[np.argsort(numbers[rows])]
             kept[ranked[math.ceil(fraction * len(ranked)) :]] = False
     return replace(manifest, table=table[kept].reset_index(drop=True))
 
 
 def _uniform_numbers(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
-    """Return a number in [0, 1) for each row, hashed from the seed and the key of the row."""
+    """Return a number in [0, 1) for each row, computed as a hash of the seed and the key of the row."""
     keys = table[list(KEY)].astype(str).agg("\n".join, axis=1)
     hashes = (hashlib.sha256(f"{seed}\n{key}".encode()).digest() for key in keys)
     return np.array([int.from_bytes(digest[:7], "big") / 2**56 for digest in hashes])

@@ -1,4 +1,4 @@
-"""Execute one run of a study in its own process: train or resume, evaluate, write ``result.json``."""
+"""Execute one run of a study in its own process: train or resume, evaluate, and write ``result.json``."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class RunJob:
-    """The arguments of the process that executes a run; all of them can be pickled.
+    """The arguments of the process that executes a run; all arguments can be pickled.
 
     Attributes:
         recipe: resolved recipe.
@@ -59,16 +59,17 @@ class RunJob:
 
 
 class SharedChoices:
-    """Choices that replace ``auto`` in the recipes of all runs of a study; they are measured once and stored.
+    """Choices that replace ``auto`` in the recipes of all runs of a study; they are made in one trial and stored.
 
-    All runs use the same precision and threads. Attention kernel and memory format are the same in all runs with the
-    same encoder. Keys that are not ``auto`` are unchanged. Later calls, on any machine, use the stored choices.
+    All runs use the same precision and number of threads. Attention kernel and memory format are the same in all runs
+    with the same encoder. Keys that are not ``auto`` are unchanged. Later calls, on any machine, use the stored
+    choices.
 
     Args:
-        out: results folder, which holds ``measured_choices.json``.
+        out: results folder, which contains ``measured_choices.json``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        jobs: number of concurrent runs; if there are several, the cores are divided among them and the number of
-            threads is not measured.
+        jobs: number of concurrent runs; with several runs, the cores are divided among them, and numbers of threads are
+            not tested.
     """
 
     def __init__(self, out: Path, device: str, jobs: int) -> None:
@@ -80,7 +81,7 @@ class SharedChoices:
             self.stored |= json.loads(self.file.read_text())
 
     def apply(self, recipe: Recipe, data: Path) -> Recipe:
-        """Return the recipe of a run with the shared choices in place of ``auto``; measure missing choices first.
+        """Return the recipe of a run with ``auto`` replaced by the shared choices; a trial makes missing choices.
 
         Args:
             recipe: recipe of the run.
@@ -95,7 +96,7 @@ class SharedChoices:
             manifest = add_unlabeled(str(data), read_manifest(data), {}, recipe)
             found = assemble(recipe, manifest, resolve_device(self.device), FirstImages()).recipe.train
         except InputError:
-            # The run itself fails with this error and is recorded as failed.
+            # The run itself will fail with this error and will be recorded as failed.
             return recipe
         for key in _SHARED:
             if getattr(recipe.train, key) == "auto":
@@ -114,9 +115,9 @@ def _without_auto(recipe: Recipe, choices: Mapping[str, Any]) -> Recipe:
 
 
 def execute_run(job: RunJob) -> None:
-    """Train and evaluate, and write ``result.json`` to the run's folder. Standard output goes to ``output.log``.
+    """Train and evaluate a model, and write ``result.json`` to the run's folder.
 
-    If an exception occurs, it is stored as the reason of a failed run.
+    Standard output is written to ``output.log``. If an exception occurs, it is stored as the reason for the failure.
     """
     begin_growing(job.folder, (RESULT_FILE, LOG_FILE))
     begin_child(job.folder / LOG_FILE)
@@ -132,7 +133,7 @@ def execute_run(job: RunJob) -> None:
 
 def _train_and_evaluate(job: RunJob) -> dict[str, Any]:
     model = job.folder / "model"
-    # A run can be resumed as soon as its record exists, which is before its first step and its first checkpoint.
+    # A run can be resumed as soon as its record exists, even before its first step and first checkpoint.
     if has_record(model):
         saved = resume(model, data=job.data, device=job.device)
     else:
@@ -173,7 +174,7 @@ def _train_and_evaluate(job: RunJob) -> dict[str, Any]:
 
 
 def _task_record(audited: TaskAudit) -> dict[str, Any]:
-    """Return a short form of a task's results: all metrics overall, and the main metrics by group and by corruption."""
+    """Return the main results of a task: all metrics overall, and the main metrics by group and by corruption."""
     full = audited.to_dict()
     main = set(table_metrics(audited.task.kind))
     groups = {
@@ -205,7 +206,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _peak_memory_gib() -> float:
-    """Return the peak memory of this process in GiB: GPU memory if a GPU was used, else resident memory."""
+    """Return the peak memory of this process in GiB: GPU memory if a GPU was used, otherwise resident memory."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 2**30
     unit = 1 if sys.platform == "darwin" else 1024
@@ -213,12 +214,12 @@ def _peak_memory_gib() -> float:
 
 
 def begin_child(log: Path) -> None:
-    """Append the output of this process to a file, and end this process when its parent ends.
+    """Append the output of this process to a file, and end this process when its parent process ends.
 
-    Without this, a killed parent would leave running processes behind.
+    Otherwise, processes would continue to run after their parent process has been killed.
 
     Args:
-        log: text file for standard output and standard error; its folder must exist.
+        log: text file for standard output and standard error; the folder of the file must exist.
     """
     with log.open("a") as file:
         os.dup2(file.fileno(), 1)

@@ -33,11 +33,11 @@ from auxface.training.sampling import sample_weights
 from auxface.training.selection import Validation, video_numbers
 from auxface.training.tasks import label_tensors, tasks_for, with_selection
 
-# Number of training images to which the objectives' constant predictions are fitted.
+# Number of training images on which the constant predictions of the objectives are fitted, and number per batch.
 _VIEWS, _VIEWS_AT_ONCE = 512, 64
-# Batch size of the loader until ``batch_size=auto`` is resolved.
+# Batch size of the data loader until ``batch_size=auto`` is resolved.
 _PROVISIONAL_BATCH = 64
-# Values in the form in which processes exchange them.
+# Processes exchange these values as indices.
 _PRECISIONS, _ATTENTIONS = ("auto", "fp32", "bf16", "fp16"), ("auto", "fused", "plain")
 
 Reader = Callable[[Manifest, str, Recipe], LoadedSamples]
@@ -50,13 +50,13 @@ class Assembly:
     Attributes:
         recipe: recipe in which every ``auto`` is replaced by a value.
         manifest: rows of all splits, including those that training and validation do not use.
-        tasks: tasks that the model learns.
+        tasks: tasks of the model.
         model: model with its initial weights, on the CPU.
         loader: loader of the training split.
         validation: images and labels of the validation split.
         training: access to the training split for the objectives.
         splits: rows and images of the training and validation splits.
-        trial: record of the measured choices; see :func:`auxface.training.measured_choices.choose_speed`.
+        trial: record of the speed trial; see :func:`auxface.training.measured_choices.choose_speed`.
     """
 
     recipe: Recipe
@@ -80,12 +80,12 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
     Args:
         recipe: the recipe of the run.
         manifest: manifest whose training and validation rows are read.
-        device: device on which ``auto`` is measured: ``cpu``, ``cuda`` or ``mps``.
+        device: device on which values for ``auto`` are timed: ``cpu``, ``cuda`` or ``mps``.
         read: callable that takes (rows of a split, name of the split, recipe) and returns the usable images. By
             default, training images are read large enough for crops, and validation images at the input size.
 
     Raises:
-        InputError: the recipe, manifest or images are invalid.
+        InputError: the recipe, the manifest or the images are invalid.
     """
     self_blend = recipe.train.self_blend
     used = manifest if self_blend is None else real_faces(manifest, self_blend)
@@ -135,7 +135,7 @@ def assemble(recipe: Recipe, manifest: Manifest, device: str, read: Reader | Non
 
 
 def agree_on_choices(assembly: Assembly, accelerator: Accelerator) -> Assembly:
-    """Return the assembly with the measured choices of the first process and the smallest batch size of all processes.
+    """Return the assembly with the first process's choices for ``auto`` and the smallest batch size of all processes.
 
     All processes must call this function together.
     """

@@ -1,8 +1,8 @@
-"""Simple baselines of a manifest: logistic regression on HOG, and on the features of an encoder before training.
+"""Simple baselines for a manifest: logistic regression on HOG features, and on features of an encoder before training.
 
-If a trained model does not outperform them, something is wrong with its training. Both are measured on the validation
-split, with the metric by which training selects weights. They take about a minute: they use at most 4,000 training and
-2,000 validation images, reduced to 256 principal components.
+If a trained model does not outperform these baselines, something is wrong with its training. Both baselines are
+evaluated on the validation split with the metric that selects weights in training. This takes about a minute, because
+at most 4,000 training images and 2,000 validation images are used and features are reduced to 256 principal components.
 
 Example::
 
@@ -35,17 +35,17 @@ from auxface.training.tasks import label_tensors, tasks_for
 NAMES = {"hog": "HOG + logistic regression", "frozen": "frozen features + logistic regression"}
 _TRAINING, _VALIDATION = 4000, 2000
 _COMPONENTS, _HOG_SIDE, _AT_ONCE = 256, 64, 512
-# On 256 whitened components, both strengths are nearly optimal on the tested data sets.
+# With 256 whitened components, both strengths are nearly optimal on the data sets that were tested.
 _STRENGTHS = (1e-3, 1e-2)
 
 
 def measure_baselines(manifest: Manifest, recipe: Recipe) -> dict[str, dict[str, float]]:
-    """Measure the simple baselines of each task on the validation split.
+    """Return the balanced accuracy of the simple baselines of each task on the validation split.
 
     Args:
         manifest: manifest of images.
         recipe: recipe whose encoder computes the frozen features with its initial weights. Encoders with random initial
-            weights are not measured.
+            weights are not evaluated.
 
     Returns:
         Balanced accuracy by task and baseline (``hog``, ``frozen``). Ordinal tasks and values that cannot be computed
@@ -98,7 +98,7 @@ def _read_some(manifest: Manifest, most: int, size: int, name: str) -> tuple[Man
 
 
 def _hog(images: np.ndarray) -> np.ndarray:
-    """Return HOG features of images resized to 64 pixels: cells of 8 pixels, blocks of 2 x 2 cells, 9 orientations."""
+    """Return HOG features of images resized to 64 x 64: cells of 8 x 8, blocks of 2 x 2 cells, 9 orientations."""
     parts = []
     for start in range(0, len(images), _AT_ONCE):
         batch = torch.from_numpy(images[start : start + _AT_ONCE]).float().mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Calibrate a trained model on the validation split: temperature, thresholds, abstain band, and its ``config.json``.
+"""Calibrate a trained model on the validation split: temperature, thresholds, abstain band, and ``config.json``.
 
 Example::
 
@@ -47,7 +47,7 @@ from auxface.training.training_summary import (
     task_figures,
 )
 
-# ``auto`` chooses the first of these accuracies that leaves at least half of the validation samples answered.
+# ``auto`` chooses the first of these accuracies at which at least half of the validation samples are answered.
 _ABSTAIN_ACCURACIES = (0.95, 0.9, 0.8)
 _FEWEST_ANSWERED = 0.5
 _FEWEST_FOR_ABSTAINING = 100
@@ -69,7 +69,7 @@ def calibrated_config(
         record: record of the run.
         result: result of training, with the trained model.
         entries: entries of ``log.jsonl``.
-        baselines: balanced accuracy of the simple baselines that a plan measured, by task.
+        baselines: balanced accuracy of the simple baselines that were computed for a plan, by task.
         rejected: number of images that could not be read.
     """
     recipe, crop, validation = assembly.recipe, assembly.manifest.crop, assembly.validation
@@ -141,8 +141,8 @@ def calibrate(
         labels: labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
         abstain_accuracy: required accuracy of the answers outside the band (class and binary tasks); ``auto`` has the
             same meaning as in :class:`auxface.recipe.Train`; None for no band.
-        groups: group level of each row, [N]; the name of the series is that of the group. Each level gets its own
-            threshold (binary and multilabel tasks). None for a single threshold.
+        groups: group level of each row, [N], as a series with the name of the group. Each level gets its own threshold
+            (binary and multilabel tasks). None for a single threshold.
 
     Returns:
         The task's record for ``config.json``. A class without validation images keeps the threshold 0.5.
@@ -169,7 +169,7 @@ def _calibrate_attributes(
     abstain_accuracy: float | Literal["auto"] | None,
     groups: pd.Series | None,
 ) -> TaskRecord:
-    """Calibrate a binary task (one column) or a multilabel task (a column per attribute)."""
+    """Calibrate a binary task (one column) or a multilabel task (one column per attribute)."""
     known = ~np.isnan(columns)
     temperature = _temperature(logits[known], columns[known].astype(int))
     names = task.classes if task.kind == "multilabel" else task.classes[1:]
@@ -201,7 +201,7 @@ def _calibrate_attributes(
 def _confidence_band(
     scores: np.ndarray, target: np.ndarray, accuracy: float | Literal["auto"] | None
 ) -> tuple[float, float] | None:
-    """Return the abstain band of a class task, from 0 to the minimum confidence of an answer."""
+    """Return the abstain band of a class task, which ranges from 0 to the minimum confidence of an answer."""
     right, confidence = (scores.argmax(axis=1) == target).astype(int), scores.max(axis=1, initial=0)
     return _supported_band(
         confidence,
@@ -226,7 +226,7 @@ def _supported_band(
     accuracy: float | Literal["auto"] | None,
     choose: Callable[[float], tuple[float, float]],
 ) -> tuple[float, float] | None:
-    """Return the band for an accuracy; for ``auto``, the first band that leaves enough answers, or None."""
+    """Return the band for an accuracy; for ``auto``, the first band with enough answered samples, or None."""
     if accuracy is None or not len(score):
         return None
     if accuracy != "auto":
@@ -250,15 +250,16 @@ def _threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 def choose_same_person(
     model: JointModel, images: np.ndarray, labels: Mapping[str, Tensor]
 ) -> VerificationRecord | None:
-    """Choose the minimum similarity of two images of one person, on all pairs of validation images.
+    """Choose the minimum similarity of two images of the same person on all pairs of validation images.
 
     Args:
         model: the model.
         images: images or clips of the validation split.
-        labels: labels of the validation split by task; those of the first identity task are used.
+        labels: labels of the validation split by task; the labels of the first identity task are used.
 
     Returns:
-        The chosen similarity and its error rates. None if there is no identity task, or no pairs of both kinds.
+        The chosen similarity and its error rates; None without an identity task, or if there are no pairs of the same
+        person or no pairs of different people.
     """
     task = next((task for task in model.primary.tasks if task.identity), None)
     if task is None:

@@ -1,7 +1,7 @@
-"""Checkpoints: the full state of a run and the record of its start, so that it can be resumed exactly. No pickle.
+"""Checkpoints: the full state of a run and a record of its inputs, without pickle, so that a run is resumed exactly.
 
-Each checkpoint is a folder named after its step, which is renamed into place when it is complete. The newest two are
-kept, so a process that is killed at any moment leaves at least one.
+Each checkpoint is a folder named after its step, which is renamed into place when it is complete. The newest two
+checkpoints are kept, so a process that is killed at any moment leaves at least one checkpoint.
 
 Example::
 
@@ -57,8 +57,8 @@ class RunState:
         validations_since_best: number of validations since the best metric.
         sums: sums of the scalars that the steps of the current epoch have logged.
         summed: number of steps that contribute to each sum.
-        scaler: state of the fp16 loss scaler; empty if there is none.
-        epochs: number of epochs if ``train.max_seconds`` shortened the run; None for that of the recipe.
+        scaler: state of the fp16 loss scaler; empty without a scaler.
+        epochs: number of epochs if ``train.max_seconds`` shortened the run; None for the number in the recipe.
         seconds: training time so far.
     """
 
@@ -79,8 +79,8 @@ def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: 
     """Write the checkpoint of a step, and delete all but the newest two checkpoints.
 
     Args:
-        folder: folder that holds the checkpoints of a run.
-        tensors: tensors by file name: ``model``, ``optimizer`` (see :func:`optimizer_tensors`) and the rest of
+        folder: folder that contains the checkpoints of a run.
+        tensors: tensors by file name: ``model``, ``optimizer`` (see :func:`optimizer_tensors`) and the other names in
             ``TENSORS``.
         state: counters of the run.
 
@@ -100,7 +100,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, dict[str, Tensor]], state: 
         for path in temporary.iterdir():
             _flush(path)
         temporary.chmod(0o755)
-        # There may be a corrupt checkpoint of the same step, in a folder that also holds files of the user.
+        # A corrupt checkpoint of the same step may exist, in a folder that also contains files of the user.
         _delete(place, tensors)
         if place.exists():
             for path in sorted(temporary.iterdir(), key=lambda path: path.name == _STATE_FILE):
@@ -120,7 +120,7 @@ def load_checkpoint(
     """Load the newest checkpoint; if it is corrupt, warn and load the previous one.
 
     Args:
-        folder: folder that holds the checkpoints of a run.
+        folder: folder that contains the checkpoints of a run.
         restore: callable that takes tensors by file name and loads them into model and optimizer; it may raise
             KeyError, ValueError or RuntimeError.
 
@@ -128,7 +128,7 @@ def load_checkpoint(
         The counters, and the tensors by file name.
 
     Raises:
-        InputError: the folder has no readable checkpoint of this model.
+        InputError: the folder contains no readable checkpoint of this model.
     """
     reasons: list[str] = []
     for place in _newest_first(folder):
@@ -153,7 +153,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def checkpoint_patterns(folder: str) -> list[str]:
-    """Return patterns that match all files written by :func:`save_checkpoint`, including those of killed processes."""
+    """Return patterns that match all files of :func:`save_checkpoint`, including files that killed processes left."""
     number = "[0-9]" * _STEP_DIGITS
     names = [_STATE_FILE, *(f"{name}.safetensors" for name in TENSORS)]
     return [f"{folder}/{place}/{name}" for place in (number, f".{number}.????????") for name in names]
@@ -183,7 +183,7 @@ def load_optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, t
         parameter = parameters[name]
         state_dict["state"].setdefault(numbers[id(parameter)], {})[kind] = shard_like(value, parameter)
     optimizer.load_state_dict(state_dict)
-    # The fused step needs moments with the memory format of their weights.
+    # The fused step requires moments with the same memory format as their weights.
     for parameter, moments in optimizer.state.items():
         for kind, value in moments.items():
             if value.shape == parameter.shape and value.stride() != parameter.stride() and not parameter.is_meta:
@@ -199,8 +199,8 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _delete(place: Path, names: Iterable[str]) -> None:
-    """Delete the files of a checkpoint; the folder is kept if it holds other files."""
-    # The state is deleted first: without it, the folder is no longer a checkpoint, even if a kill interrupts this.
+    """Delete the files of a checkpoint; the folder is kept if it contains other files."""
+    # The state is deleted first: without it, the folder is no longer a checkpoint, even if the process is killed here.
     for file in (_STATE_FILE, *(f"{name}.safetensors" for name in names)):
         (place / file).unlink(missing_ok=True)
     with suppress(OSError):
@@ -225,7 +225,7 @@ class RunRecord:
         manifest_hash: hash of the manifest's header and rows.
         images: number of usable images per split.
         unlabeled: hashes of the manifests of unlabeled images, by absolute path.
-        trial: record of the measured choices; see :func:`auxface.training.measured_choices.choose_speed`.
+        trial: record of the speed trial; see :func:`auxface.training.measured_choices.choose_speed`.
     """
 
     data: str
@@ -242,15 +242,15 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 
 def has_record(folder: Path) -> bool:
-    """Return whether a folder has a ``run.json``, which means that a run was started in it."""
+    """Return whether a folder contains ``run.json``, which means that a run was started there."""
     return (folder / _RECORD_FILE).is_file()
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read ``run.json`` from a run's folder.
+    """Return the record in a run's folder, ``run.json``.
 
     Raises:
-        InputError: no run was started there, or the file is not a valid record.
+        InputError: no run was started in the folder, or the file is not a valid record.
     """
     if not has_record(folder):
         raise InputError(
@@ -263,12 +263,12 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def read_same_manifest(folder: Path, record: RunRecord, data: Path | None) -> Manifest:
-    """Read the manifest with which a run was started, and check that it is unchanged.
+    """Return the manifest with which a run was started, after checking that it is unchanged.
 
     Args:
         folder: folder of the run.
         record: record of the run.
-        data: path of the manifest if it has moved; None for the recorded path.
+        data: path of the manifest if it was moved; None for the recorded path.
 
     Raises:
         InputError: the manifest is missing, or its header or rows have changed.
@@ -280,20 +280,21 @@ def read_same_manifest(folder: Path, record: RunRecord, data: Path | None) -> Ma
 
 
 def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str | Path]) -> dict[str, Manifest]:
-    """Read the manifests of unlabeled images with which a run was started, and check that they are unchanged.
+    """Return the manifests of unlabeled images with which a run was started, after checking that they are unchanged.
 
     Args:
         folder: folder of the run.
         record: record of the run.
-        unlabeled: paths of the manifests, in the original order, if they have moved; empty for the recorded paths.
+        unlabeled: paths of the manifests, in the original order, if they were moved; empty for the recorded paths.
 
     Raises:
-        InputError: the number of manifests differs, or one of them is missing or has changed.
+        InputError: the number of manifests differs, or a manifest is missing or has changed.
     """
     paths = [str(path) for path in unlabeled] or [*record.unlabeled]
     if len(paths) != len(record.unlabeled):
         raise InputError(
-            f"{folder} was started with {len(record.unlabeled)} manifests of unlabeled images; {len(paths)} given"
+            f"{folder} was started with {len(record.unlabeled)} manifests of unlabeled images, but --unlabeled names "
+            f"{len(paths)}; name all of them in the original order"
         )
     manifests = read_unlabeled(paths)
     for (path, manifest), expected in zip(manifests.items(), record.unlabeled.values(), strict=True):
@@ -304,13 +305,13 @@ def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str
 def _check_hash(path: Path, manifest: Manifest, expected: str, folder: Path) -> None:
     if manifest.hash != expected:
         raise InputError(
-            f"{path}: not the manifest with which {folder} was started (its rows or header have changed); restore the "
-            "original, or start a new run"
+            f"{path}: not the manifest with which {folder} was started (rows or header have changed); restore the "
+            "original manifest, or start a new run"
         )
 
 
 def check_image_counts(folder: Path, record: RunRecord, images: dict[str, int]) -> None:
-    """Check that the number of usable images, which determines their order, has not changed since the start of the run.
+    """Check that the number of usable images, which determines their order, is the same as at the start of the run.
 
     Args:
         folder: folder of the run.

@@ -1,7 +1,7 @@
-"""Batches of the training split, whose order, views and masks depend only on (seed, epoch, draw).
+"""Batches of the training split; their order, views and masks depend only on (seed, epoch, draw).
 
-A draw is one use of an image in an epoch, numbered by :func:`~auxface.training.sampling.number_draws`. If every image
-is drawn once, the number of a draw is the position of its image.
+A draw is one use of an image in an epoch; draws are numbered by :func:`~auxface.training.sampling.number_draws`. If
+every image is drawn once, the number of a draw is the position of its image in the training split.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from auxface.training.sampling import GroupDRO, LabeledMixture, number_draws
 
 # Number of shards that are read in parallel.
 _SHARDS_AT_ONCE = 16
-# glibc raises its threshold up to blocks of this size, which excludes its own bookkeeping.
+# Largest block that raises glibc's mmap threshold: the limit of 32 MiB minus a margin for glibc's bookkeeping.
 _LARGEST_BLOCK = 2**25 - 2**16
 
 
@@ -46,15 +46,15 @@ class DataLoader:
         mixup: alpha of mixup; 0 to disable.
         cutmix: alpha of CutMix; 0 to disable.
         views: views that the objectives request.
-        keys: name of each image in messages; if empty, its position is used.
+        keys: name of each image in messages; if empty, images are named by position.
         draw_weights: float64 [N], relative frequency at which each image is drawn, with replacement; None to draw every
             image once per epoch.
         loss_weights: float32 [N], weight of each image in the primary objective; None for equal weights.
-        group_dro: weights of the groups by group DRO; None to disable.
-        mixture: fixed numbers of labeled and unlabeled images in each step; None for no fixed numbers. Cannot be
-            combined with ``draw_weights``.
-        shards: int64 [N], the shard from which each image is read. An epoch then reads a few shards at a time, in
-            random order, and shuffles the images within them. None to shuffle all images together.
+        group_dro: weights of the groups by group DRO; None to disable group DRO.
+        mixture: fixed numbers of labeled and unlabeled images in each step; None for no fixed numbers. A mixture cannot
+            be combined with ``draw_weights``.
+        shards: int64 [N], the shard from which each image is read. An epoch reads a few shards at a time, in random
+            order, and shuffles the images of these shards. None to shuffle all images together.
     """
 
     images: np.ndarray
@@ -87,7 +87,7 @@ class DataLoader:
         return -(-len(self.images) // self.batch_size)
 
     def order(self, epoch: int) -> Tensor:
-        """Return the positions of an epoch's images in order, int64.
+        """Return the positions of an epoch's images in the order in which they are drawn, int64.
 
         The result is a permutation of all images, N weighted draws or, with a mixture, full steps in which some images
         are drawn several times.
@@ -172,7 +172,8 @@ def make_sample_view(request: ViewRequest, samples: Tensor, seeds: Tensor, size:
 def _keep_freed_memory() -> None:
     """Let glibc reuse freed memory up to 64 MiB instead of returning it to the system.
 
-    By default, glibc returns every large block and maps new pages for every batch, which takes longer than making the
-    batch. Its threshold rises to the size of the largest block that was ever freed. Other C libraries are unaffected.
+    By default, glibc returns every large block and maps new pages for every batch, which takes longer than computing
+    the batch. The threshold for large blocks rises to the size of the largest block that was ever freed, so one block
+    of the maximum size is allocated and freed here. Other C libraries are unaffected.
     """
     torch.empty(_LARGEST_BLOCK, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""Processes, devices and precision of a run, on Accelerate: works under ``torchrun`` and ``accelerate launch``.
+"""Processes, devices and precision of a run, with Accelerate; supports ``torchrun`` and ``accelerate launch``.
 
 Example::
 
@@ -29,14 +29,15 @@ _UNSUPPORTED_ENGINES = ("DEEPSPEED", "MEGATRON_LM")
 
 
 def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
-    """Return an accelerator for the device and the recipe's precision, over the processes that the launcher started.
+    """Return an accelerator for the device, the recipe's precision, and the processes that the launcher started.
 
     Args:
         recipe: the recipe of the run.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
-        InputError: fp16 on a CPU, or the launcher requests DeepSpeed, Megatron or an unsupported FSDP setting.
+        InputError: the precision is fp16 on a CPU, or the launcher requests DeepSpeed, Megatron or an unsupported FSDP
+            setting.
     """
     engines = [name for name in _UNSUPPORTED_ENGINES if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() == "true"]
     if engines:
@@ -47,11 +48,12 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
     kind = resolve_device(device)
     precision = resolve_precision(recipe.train, kind)
     check_fsdp_options(precision)
-    # One process may train several recipes in turn; without this, Accelerate keeps the precision of the first.
+    # One process may train several recipes one after another. Without this reset, Accelerate would keep the precision
+    # of the first recipe.
     AcceleratorState._reset_state()
     if is_restart() and not distributed.is_initialized():
         _join_restarted_group(kind)
-    # With bucket views, gradients are stored only once, in the buckets that DistributedDataParallel sends.
+    # With bucket views, gradients are stored only once: in the buckets that DistributedDataParallel sends.
     handlers = [
         DistributedDataParallelKwargs(
             find_unused_parameters=not _uses_all_parameters(recipe), gradient_as_bucket_view=True
@@ -63,7 +65,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
 
 
 def resolve_precision(options: Train, device: str) -> str:
-    """Return the precision under its name in Accelerate; an ``auto`` that has not been measured means fp32.
+    """Return Accelerate's name of the precision; ``auto`` becomes fp32 if no trial has replaced it.
 
     Args:
         options: the recipe's ``train`` section.
@@ -73,18 +75,18 @@ def resolve_precision(options: Train, device: str) -> str:
         ``no`` (fp32), ``bf16`` or ``fp16``.
 
     Raises:
-        InputError: fp16 on a CPU, where Accelerate would use fp32 without a message.
+        InputError: the precision is fp16 on a CPU, where Accelerate would silently use fp32.
     """
     if options.precision == "fp16" and device == "cpu":
-        raise InputError("train.precision=fp16 needs a GPU; on a CPU use bf16, fp32 or auto")
+        raise InputError("train.precision=fp16 requires a GPU; on a CPU, use bf16, fp32 or auto")
     return {"auto": "no", "fp32": "no", "bf16": "bf16", "fp16": "fp16"}[options.precision]
 
 
 def _join_restarted_group(device: str) -> None:
     """Create the process group of a job that ``torchrun`` has restarted.
 
-    ``torchrun`` keeps one store for all attempts, and in it the addresses of processes that no longer exist. Every
-    attempt therefore needs its own prefix.
+    ``torchrun`` uses the same store for all attempts, and the store contains addresses of processes that no longer
+    exist. Therefore, every attempt needs its own prefix.
     """
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     store = distributed.TCPStore(  # pyright: ignore[reportPrivateImportUsage]
@@ -101,7 +103,7 @@ def _join_restarted_group(device: str) -> None:
 
 
 def _uses_all_parameters(recipe: Recipe) -> bool:
-    """Return whether every parameter gets a gradient in every step, so that DDP need not look for unused ones."""
+    """Return whether every parameter gets a gradient in every step, so that DDP need not search for unused ones."""
     fixed, auxiliary = recipe.balance.kind == "fixed", recipe.auxiliary
     if recipe.scheme.kind != "joint" or recipe.primary.freeze or not recipe.encoder.name.startswith(("vit_", "deit")):
         return False
@@ -114,14 +116,14 @@ def _uses_all_parameters(recipe: Recipe) -> bool:
 def prepare(
     accelerator: Accelerator, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Wrap model and optimizer for distributed training; a sharded model exchanges its gradients itself."""
+    """Wrap model and optimizer for distributed training; a sharded model exchanges gradients without a wrapper."""
     if isinstance(model, FSDPModule):
         return model, accelerator.prepare(optimizer)
     return accelerator.prepare(model, optimizer)
 
 
 def gradient_sync(accelerator: Accelerator, model: nn.Module, enabled: bool) -> AbstractContextManager:
-    """Exchange gradients between processes inside the block only if ``enabled``, that is, for the last micro-batch."""
+    """Exchange gradients inside a ``with`` block only if ``enabled``, that is, for the last micro-batch."""
     return nullcontext() if enabled else accelerator.no_sync(model)
 
 
@@ -148,7 +150,7 @@ def gather_rows(accelerator: Accelerator, rows: Tensor, total: int) -> Tensor:
 
 
 def mean_over_processes(accelerator: Accelerator, values: dict[str, Tensor]) -> dict[str, float]:
-    """Return the means over processes of scalars that every process has under the same names."""
+    """Return the means of scalars over processes; every process must pass the same names."""
     if not values:
         return {}
     stacked = torch.stack([value.float() for value in values.values()])
@@ -159,7 +161,7 @@ def mean_over_processes(accelerator: Accelerator, values: dict[str, Tensor]) -> 
 
 
 def is_main_rank() -> bool:
-    """Return whether this is the main process, which writes and prints; usable before a process group exists."""
+    """Return whether this is the main process, which writes and prints; works before a process group exists."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -1,6 +1,6 @@
-"""``auxface train --check``: build model and data, train one step on two images, and estimate the time of the run.
+"""``auxface train --check``: build model and data, train one step on two images, and estimate the duration of the run.
 
-``auxface plan`` times its candidates with the same function.
+``auxface plan`` uses the same function to time candidates.
 
 Example::
 
@@ -44,7 +44,7 @@ class DryRun:
         scoring_seconds: measured time to score one validation image.
         reading_seconds: estimated time to read all images.
         hours: estimated total time of reading, training and validation.
-        memory_gib: peak memory so far.
+        memory_gib: peak memory in GiB up to the end of the dry run.
     """
 
     loss: float
@@ -59,12 +59,12 @@ class DryRun:
 
 
 def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: float = 0.0) -> DryRun:
-    """Train one step on two images, then time steps on a full batch and validation; write nothing.
+    """Train one step on two images, and then time steps on a full batch and validation; write nothing.
 
     Args:
         assembly: model and data; the model is modified.
         accelerator: accelerator of the run.
-        seconds_per_image: time to read one image from disk.
+        seconds_per_image: time to read one image from disk, in seconds.
 
     Raises:
         InputError: the loss is NaN or infinite.

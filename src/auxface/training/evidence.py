@@ -1,8 +1,8 @@
-"""Measure the evidence for every class and attribute on the validation split: AUC with interval, and precision.
+"""Compute the evidence for every class and attribute on the validation split: AUC with interval, and precision.
 
 A class whose AUC is not clearly above chance is *not learned*, and the model does not predict it. Intervals are
-computed as in an audit, by a bootstrap over clusters (videos, else sources, else rows). Weights and thresholds were
-chosen on the same rows, so these values are optimistic.
+computed as in an audit, by a bootstrap over clusters (videos if present, otherwise sources, otherwise rows). Weights
+and thresholds were chosen on the same rows, so these values are optimistic.
 
 Example::
 
@@ -24,9 +24,9 @@ from auxface.evaluation.metrics import METRICS
 from auxface.model.config import Evidence, TaskRecord
 from auxface.objectives import expected_value, probabilities
 
-# The interval of an AUC uses only the variance of the resamples, for which this number is enough.
+# The interval of an AUC uses only the variance over resamples, for which this number of resamples is sufficient.
 _RESAMPLES = 200
-# Each class takes milliseconds; a task with more classes is probably one of identities.
+# Each class takes milliseconds; in a task with more classes, the classes are probably identities.
 _MOST_CLASSES = 1000
 _METRICS = (METRICS["auc"], METRICS["precision"])
 
@@ -36,7 +36,7 @@ def measure_evidence(
 ) -> dict[str, Evidence]:
     """Return the evidence by class, by attribute or, for an ordinal task, by the name of the task.
 
-    It is empty for a class task with more than 1,000 classes.
+    The result is empty for a class task with more than 1,000 classes.
 
     Args:
         record: record of the task, with its temperature and thresholds.

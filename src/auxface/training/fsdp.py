@@ -1,12 +1,12 @@
 """Sharded weights (FSDP; Zhao et al., 2023).
 
-Each process keeps a shard of every weight, gradient and optimizer moment, and gathers the weights of a transformer
-block while that block runs. The launcher requests it through the environment, as ``accelerate launch`` does with
-``distributed_type: FSDP``. Accelerate itself shards on GPUs only, so auxface shards the model, over the processes that
-Accelerate connects.
+Each process stores a shard of every weight, gradient and optimizer moment, and gathers the weights of a transformer
+block while the block runs. The launcher requests sharding through environment variables, as ``accelerate launch`` does
+with ``distributed_type: FSDP``. Accelerate itself shards only on GPUs, so auxface shards the model over the processes
+that Accelerate connects.
 
-Checkpoints, best weights and the final model hold full tensors, so a run may be resumed with any number of processes,
-with or without sharding.
+Checkpoints, best weights and the final model contain full tensors, so a run can be resumed with any number of
+processes, with or without sharding.
 
 Example::
 
@@ -48,7 +48,7 @@ def fsdp_is_requested() -> bool:
 
 
 def uses_fsdp(accelerator: Accelerator) -> bool:
-    """Return whether this run shards its weights: the launcher requests it and there is more than one process."""
+    """Return whether this run shards its weights: the launcher requests sharding, and there are several processes."""
     return fsdp_is_requested() and accelerator.num_processes > 1
 
 
@@ -59,7 +59,8 @@ def check_fsdp_options(precision: str) -> None:
         precision: ``no``, ``bf16`` or ``fp16``, as Accelerate names it.
 
     Raises:
-        InputError: the launcher requests FSDP version 1, a setting that would have no effect, or fp16.
+        InputError: the launcher requests FSDP version 1 or a setting that would have no effect, or the precision is
+            fp16.
     """
     if not fsdp_is_requested():
         return
@@ -70,7 +71,7 @@ def check_fsdp_options(precision: str) -> None:
         if _is_true(name):
             raise InputError(f"the accelerate configuration has {setting}")
     if precision == "fp16":
-        raise InputError("train.precision=fp16 does not work with FSDP; use bf16 or fp32")
+        raise InputError("train.precision=fp16 is not supported with FSDP; use bf16 or fp32")
 
 
 def _is_true(name: str) -> bool:
@@ -79,7 +80,7 @@ def _is_true(name: str) -> bool:
 
 @contextmanager
 def fsdp_hidden_from_accelerate() -> Iterator[None]:
-    """Hide the launcher's request from Accelerate inside the block, so that it does not shard the model itself."""
+    """Hide the launcher's request inside a ``with`` block, so that Accelerate does not shard the model itself."""
     request = os.environ.pop(_REQUEST, None)
     try:
         yield
@@ -91,15 +92,15 @@ def fsdp_hidden_from_accelerate() -> Iterator[None]:
 def unsharded_copy(model: JointModel, accelerator: Accelerator) -> JointModel | None:
     """Return an unsharded copy of the model for :func:`full_model`; None if the run does not shard its weights.
 
-    Gradient ratios are not measured with sharded weights: their gradients exist only after the backward pass.
+    Gradient ratios are not measured with sharded weights, because the gradients exist only after the backward pass.
 
     Raises:
-        InputError: the recipe uses the balance ``gradient``, which needs these ratios.
+        InputError: the recipe uses the balance ``gradient``, which needs gradient ratios.
     """
     if not uses_fsdp(accelerator):
         return None
     if model.recipe.balance.kind == "gradient":
-        raise InputError("balance gradient needs full weights on every process; with FSDP use fixed or learned")
+        raise InputError("balance gradient requires full weights on every process; with FSDP, use fixed or learned")
     model.gradient_meter = None
     return deepcopy(model)
 
@@ -107,7 +108,7 @@ def unsharded_copy(model: JointModel, accelerator: Accelerator) -> JointModel | 
 def shard_model(model: nn.Module, accelerator: Accelerator) -> None:
     """Shard every parameter over the processes in place: each transformer block separately, all other modules together.
 
-    Modules that only a resumed run needs (:class:`auxface.objectives.ResumeOnly`) are sharded in the same way. The
+    Modules that are needed only to resume (:class:`auxface.objectives.ResumeOnly`) are sharded in the same way. The
     names of weights do not change. The optimizer must be created afterwards.
     """
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
@@ -134,7 +135,7 @@ def transformer_blocks(model: nn.Module) -> list[nn.Module]:
 def full_state_dict(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
     """Return the full weights and buffers of a model; see :func:`full_tensors`.
 
-    Buffers of a sharded model are those of the first process. Tensors of an unsharded model are not copied.
+    For a sharded model, the buffers of the first process are returned. Tensors of an unsharded model are not copied.
     """
     state = model.state_dict()
     if isinstance(model, FSDPModule):
@@ -171,7 +172,7 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def local_shard(tensor: Tensor) -> Tensor:
-    """Return this process's part of a tensor; it shares the tensor's memory."""
+    """Return this process's shard of a tensor, as a view."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
@@ -179,7 +180,7 @@ def load_full_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
     """Load full weights into a model, sharded or not.
 
     Raises:
-        RuntimeError: names or shapes differ.
+        RuntimeError: the names or shapes of weights differ.
     """
     state = model.state_dict()
     model.load_state_dict({name: shard_like(value, state.get(name)) for name, value in weights.items()})
@@ -190,7 +191,7 @@ def shard_like(value: Tensor, reference: Tensor | None) -> Tensor:
     if not isinstance(reference, DTensor) or value.shape != reference.shape:
         return value
     on_device = value.to(reference.device)
-    # Every process has read the full tensor from disk, so nothing needs to be sent.
+    # Every process has read the full tensor from disk, so no data has to be sent.
     return distribute_tensor(on_device, reference.device_mesh, reference.placements, src_data_rank=None)
 
 
@@ -198,7 +199,8 @@ def shard_like(value: Tensor, reference: Tensor | None) -> Tensor:
 def full_model(model: JointModel, unsharded: JointModel | None) -> Iterator[JointModel]:
     """Yield a model with full weights on its device, for validation and embedding.
 
-    All processes must enter the block together; inside it, each may call the model any number of times.
+    All processes must enter the ``with`` block together. Inside the block, each process may call the model any number
+    of times.
 
     Args:
         model: model being trained.

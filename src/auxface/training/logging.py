@@ -30,9 +30,9 @@ class RunLogs:
 
     Args:
         folder: folder of the run.
-        after_step: number of completed steps; later entries of existing logs are dropped, since a resumed run writes
+        after_step: number of completed steps; later entries of existing logs are dropped, because a resumed run writes
             them again.
-        tensorboard: whether to write TensorBoard event files too.
+        tensorboard: whether to also write TensorBoard event files.
         is_main: whether this is the first process; other processes write nothing.
     """
 
@@ -65,7 +65,7 @@ class RunLogs:
 
 
 class JsonLines:
-    """A file of JSON lines that is appended to; each line is flushed, so that a killed run keeps it.
+    """A file to which JSON lines are appended; each line is flushed, so that it is not lost if the run is killed.
 
     Args:
         path: path of the file.
@@ -93,7 +93,7 @@ class TensorBoardCurves:
 
     Args:
         folder: folder for the files.
-        after_step: points from this step on are dropped, since a resumed run writes them again.
+        after_step: points from this step on are dropped, because a resumed run writes them again.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -103,7 +103,7 @@ class TensorBoardCurves:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise InputError("train.tensorboard needs TensorBoard; pip install 'auxface[tensorboard]'") from None
+            raise InputError("train.tensorboard requires TensorBoard; pip install 'auxface[tensorboard]'") from None
         self.writer = SummaryWriter(folder, purge_step=after_step or None)
 
     def write(self, step: int, values: dict[str, float]) -> None:
@@ -127,7 +127,7 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
 
 
 def _complete_lines(path: Path) -> list[str]:
-    """Return the complete lines of a file; a last line that was truncated when a process was killed is dropped."""
+    """Return the complete lines of a file; an incomplete last line, left by a killed process, is dropped."""
     if not path.is_file():
         return []
     text = path.read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def _complete_lines(path: Path) -> list[str]:
 class RunningMeans:
     """Means of scalars over steps, kept on the device.
 
-    Each scalar is divided by the number of steps that logged it, since not every objective runs in every step.
+    Each scalar is divided by the number of steps that logged it, because not every objective runs in every step.
 
     Attributes:
         totals: sum of each scalar by name, float32.
@@ -162,7 +162,7 @@ class RunningMeans:
 
 @dataclass
 class StepMeter:
-    """Losses, speed and memory over the last few steps; the device is synchronized only when they are read.
+    """Losses, speed and memory over the last few steps; the device is synchronized only by :meth:`read`.
 
     Attributes:
         steps: number of steps since the last reading.

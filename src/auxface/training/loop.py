@@ -58,7 +58,7 @@ class TrainingResult:
         best_epoch: epoch of the best weights, counted from 1.
         best_value: validation metric of the best weights; None if it could not be computed.
         seconds: training time.
-        epochs: number of planned epochs: that of the recipe, or fewer if ``train.max_seconds`` shortened the run.
+        epochs: number of planned epochs: as in the recipe, or fewer if ``train.max_seconds`` shortened the run.
     """
 
     model: JointModel
@@ -79,10 +79,10 @@ def run_training(
     accelerator: Accelerator | None = None,
     advance: Advance | None = None,
 ) -> TrainingResult:
-    """Train to the end of the recipe and return the model with its best weights.
+    """Train for all epochs of the recipe, and return the model with its best weights.
 
     A run with a checkpoint in ``folder/checkpoint`` is resumed. Every random choice depends on (seed, epoch, draw) or
-    (seed, step), so a resumed run takes the same steps as an uninterrupted one.
+    (seed, step), so a resumed run performs the same steps as an uninterrupted run.
 
     Args:
         model: model with its initial weights.
@@ -121,8 +121,8 @@ class _Run:
         self.accelerator, self.training = accelerator, training
         self.advance = advance if accelerator.is_main_process else None
         self.options = model.recipe.train
-        # The order of these steps matters: copies before the blocks are configured, sharding before the optimizer is
-        # made, the checkpoint before Accelerate wraps them.
+        # The order of these steps matters: the model is copied before its blocks are configured, it is sharded before
+        # the optimizer is created, and the checkpoint is loaded before Accelerate wraps model and optimizer.
         self.unsharded = unsharded_copy(model, accelerator)
         model.to(accelerator.device)
         self.average = WeightAverage(model, self.options.ema) if self.options.ema is not None else None
@@ -182,7 +182,7 @@ class _Run:
     def _train_epoch(self, logs: RunLogs) -> None:
         epoch, steps = self.state.epoch, self.loader.steps_per_epoch
         start, first = time.perf_counter(), self.state.step_in_epoch
-        # A run that is resumed within an epoch has the tables of that epoch from its checkpoint.
+        # If a run is resumed within an epoch, the tables of this epoch are read from the checkpoint.
         if self.training is not None and not self.state.step_in_epoch:
             self.model.before_epoch(self.training, epoch)
         self.model.train()
@@ -234,7 +234,7 @@ class _Run:
         raise non_finite_loss(failed + 1, keys, self.folder, self.accelerator.mixed_precision, write=is_main)
 
     def _validates_after(self, epoch: int) -> bool:
-        """Return whether to validate after an epoch (from 0); false while the heads have their initial weights."""
+        """Return whether to validate after an epoch, counted from 0; false while the heads have initial weights."""
         if epoch + 1 == self.epochs:
             return True
         if not self.model.recipe.trains_tasks:

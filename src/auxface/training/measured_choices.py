@@ -1,10 +1,10 @@
-"""Replace ``auto`` for precision, attention kernel, memory format and threads with measured choices.
+"""Choose values for ``auto`` precision, attention kernel, memory format and number of threads in a short trial.
 
-A trial of at most about two seconds times training steps of a copy of the model on a few images. Its choices replace
-``auto`` in the recipe, which is stored with the run, so that a resumed run makes no trial. Keys with a fixed value are
-never changed. The times of everything but threads are cached per machine and model. Threads are measured at every
-start, since they depend on the other programs that are running: on busy cores, two threads can be ten times slower than
-one.
+A trial of at most about two seconds times training steps of a copy of the model on a few images. The chosen values
+replace ``auto`` in the recipe, which is stored with the run, so that a resumed run needs no trial. Keys with a fixed
+value are never changed. All times except the times for threads are cached per machine and model. The best number of
+threads is determined at every start, because it depends on the other programs that are running: on busy cores, two
+threads can be ten times slower than one.
 
 Example::
 
@@ -43,22 +43,23 @@ _BUDGET_SECONDS = 2.0
 # Batch normalization needs at least two images. A slow step is timed once, without warm-up.
 _STEP_SECONDS, _SLOW_STEP_SECONDS = 0.08, 0.3
 _FEWEST_IMAGES, _MOST_IMAGES = 2, 64
-# A run that ends this soon gains nothing from a trial.
+# A trial does not save time in a run that is expected to end sooner than this.
 _SHORT_RUN_SECONDS = 10.0
-# Differences below 5% are within the noise of such a short trial, so the default choice is kept.
+# Differences below 5% are within the noise of this short trial, so the default choice is kept.
 _GAIN = 0.95
 _HOPELESS = 3.0
 _ROUNDS = 3
 # For encoders with more parameters than this, a trial on a CPU times this many blocks.
 _LARGE_ENCODER, _BLOCKS = 20_000_000, 2
-# Length of the vectors on which numbers of threads are first tried: enough for torch to divide them among threads.
+# Length of the vectors on which numbers of threads are first tested: long enough for torch to use several threads.
 _PROBE_VALUES, _PROBE_SECONDS, _PROBE_LOSS = 200_000, 0.1, 1.5
-# Most recipes run all their objectives in the middle of training, and gradient norms are not measured in this step.
+# The trial uses a step from the middle of training, in which most recipes run all objectives and gradient norms are not
+# measured.
 _PROGRESS = TrainProgress(step=3, total_steps=6)
 
 
 class Kernels(NamedTuple):
-    """A candidate in the trial; its fields are keys of the recipe's ``train`` section."""
+    """A candidate in the trial; the fields are keys of the recipe's ``train`` section."""
 
     precision: str
     attention: str
@@ -77,14 +78,15 @@ def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Tr
         device: ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
-        The recipe's ``train`` section with these ``auto`` values replaced, and a record of the trial, which is empty if
-        nothing was measured, for example in runs of a few seconds.
+        The recipe's ``train`` section with these ``auto`` values replaced, and a record of the trial. The record is
+        empty if no trial was run, for example for training runs of a few seconds.
     """
     options = model.recipe.train
     candidates, counts = open_kernels(model, device), _thread_counts(options, device)
     usual = candidates[0]
     fixed = {**usual._asdict(), "threads": counts[-1]}
-    # With several processes, the first one measures and the others adopt its choices; see agree_on_choices().
+    # With several processes, the first process runs the trial, and the other processes adopt its choices; see
+    # agree_on_choices().
     if (len(candidates) == 1 and len(counts) == 1) or int(os.environ.get("RANK", "0")) > 0:
         return options.model_copy(update=fixed), {}
     with torch.random.fork_rng(devices=[]), torch_threads(counts[0]):
@@ -121,7 +123,8 @@ def open_kernels(model: JointModel, device: str) -> list[Kernels]:
     attentions = ["fused", "plain"] if options.attention == "auto" else [options.attention]
     formats = [bool(options.channels_last)]
     if options.channels_last == "auto":
-        # A model whose only convolution is the patch embedding gains nothing, since its kernels do not overlap.
+        # Channels-last format does not help a model whose only convolution is the patch embedding, because the kernels
+        # of this convolution do not overlap.
         overlapping = any(isinstance(each, nn.Conv2d) and each.kernel_size > each.stride for each in modules)
         formats = [False, True] if overlapping and model.recipe.encoder.num_frames is None else [False]
     found = [Kernels(*each) for each in itertools.product(precisions, attentions, formats)]
@@ -132,16 +135,16 @@ def open_kernels(model: JointModel, device: str) -> list[Kernels]:
         return options.attention != "auto" or kernels.attention == wanted
 
     if not any(hasattr(module, "fused_attn") for module in modules):
-        # The attention of the decoder alone is too small a part of a step to be measured.
+        # The attention of the decoder alone takes too little of a step for a measurable difference.
         found = [kernels for kernels in found if is_usual(kernels)]
     usual = next(kernels for kernels in found if is_usual(kernels))
-    # For slow models, few candidates are timed, beginning with the default and the other precision or format.
+    # For slow models, only a few candidates are timed; the default and the other precision or format come first.
     other = [kernels for kernels in found if is_usual(kernels)][-1]
     return sorted(found, key=lambda kernels: (kernels != usual, kernels != other))
 
 
 def _thread_counts(options: Train, device: str) -> list[Any]:
-    """Return the candidates for the number of threads in ascending order; the last is the default."""
+    """Return the candidates for the number of threads in ascending order; the last candidate is the default."""
     if options.threads != "auto" or device != "cpu":
         return [options.threads]
     most = torch.get_num_threads()
@@ -160,7 +163,7 @@ class Trial:
         self.model = deepcopy(model)
         self.scale = _shorten(self.model) if device == "cpu" else 1.0
         self.model.to(self.device).train()
-        # Seconds per image of each candidate so far, for the current batch and number of threads.
+        # Seconds per image of each candidate that was timed so far, for the current batch and number of threads.
         self.seconds: dict[Any, float] = {}
         self.use(_FEWEST_IMAGES if device == "cpu" else _MOST_IMAGES)
 
@@ -171,7 +174,7 @@ class Trial:
         self.images = len(draws)
 
     def fit_images(self, kernels: Kernels) -> None:
-        """Set the number of images so that a step takes about 0.1 seconds; the first step also warms up the kernels."""
+        """Choose the number of images so that a step takes about 0.1 s; the first step also warms up the kernels."""
         most = min(_MOST_IMAGES, self.loader.batch_size, len(self.loader.order(0)))
         while True:
             seconds = self.step(kernels) * self.images
@@ -186,7 +189,7 @@ class Trial:
     def step(self, kernels: Kernels, *, in_wall_time: bool = False) -> float:
         """Return the seconds per image of a forward and backward pass.
 
-        With one thread this is processor time, which excludes other programs, unless ``in_wall_time`` is set.
+        With one thread, processor time is measured, which excludes other programs, unless ``in_wall_time`` is true.
         """
         alone = self.device.type == "cpu" and torch.get_num_threads() == 1 and not in_wall_time
         clock = time.process_time if alone else time.perf_counter
@@ -210,7 +213,8 @@ class Trial:
     def has_time_for(self, number: int, seconds: float) -> bool:
         """Return whether there is time for a candidate, given its number and the approximate duration of its step.
 
-        The first two are always timed, since the precision must be measured for a large model that trains for hours.
+        The first two candidates are always timed, so that the precision is tested even for a large model that trains
+        for hours.
         """
         return number < 2 or time.perf_counter() - self.began + seconds / self.scale < _BUDGET_SECONDS
 
@@ -224,9 +228,9 @@ class Trial:
 
 
 def _shorten(model: JointModel) -> float:
-    """Keep the first of the equal blocks of a large encoder; return how many times longer a step of the full model is.
+    """Keep only the first of the identical blocks of a large encoder; return the factor by which a step is shortened.
 
-    The blocks take nearly all of the time of a step and are equally fast, so a trial needs only some of them.
+    The blocks account for nearly all of the time of a step and are equally fast, so a trial needs only some of them.
     """
     if sum(parameter.numel() for parameter in model.encoder.parameters()) < _LARGE_ENCODER:
         return 1.0
@@ -239,9 +243,9 @@ def _shorten(model: JointModel) -> float:
 
 
 def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict[Any, float]:
-    """Return the mean seconds per image for each number of threads, except those that are clearly too slow.
+    """Return the mean seconds per image for each number of threads, except for numbers that are clearly too slow.
 
-    The mean is used rather than the minimum, since few steps are undisturbed when other programs share the cores.
+    The mean is used instead of the minimum, because few steps are undisturbed when other programs use the same cores.
     """
     # On busy cores, a single step with several threads may take longer than the time limit of the trial.
     probes = {count: _probe(count) for count in counts if count != "auto"}
@@ -257,7 +261,7 @@ def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict
 
 
 def _probe(threads: int) -> float:
-    """Return the mean seconds of a small vector operation, which measures mainly the overhead of the threads."""
+    """Return the mean duration in seconds of a small vector operation, which is mainly the overhead of threads."""
     torch.set_num_threads(threads)
     vector = torch.zeros(_PROBE_VALUES)
     vector.add_(1)
@@ -271,10 +275,10 @@ def _probe(threads: int) -> float:
 def _interleave(
     timed: Callable[[Any], float], candidates: Sequence[Any], trial: Trial, summary: Callable[[list[float]], float]
 ) -> dict[Any, float]:
-    """Time candidates in turn, so that a change of load affects all of them; drop those that are far behind.
+    """Time the candidates alternately, so that a change of load affects all of them; drop candidates that are too slow.
 
-    If a step is slow, each candidate is timed once without a warm-up step, and candidates after the second only while
-    time is left.
+    If a step is slow, each candidate is timed once without a warm-up step; after the second candidate, candidates are
+    timed only as long as there is time left.
     """
     times: dict[Any, list[float]] = {}
     if trial.is_slow:
@@ -331,6 +335,6 @@ def _cached(place: Path, candidates: Sequence[Kernels]) -> dict[Kernels, float] 
 
 
 def _store(place: Path, seconds: dict[Kernels, float]) -> None:
-    # Without a writable cache, the choices are measured at every start.
+    # Without a writable cache, the trial is repeated at every start.
     with suppress(OSError), atomic_file(place) as temporary:
         temporary.write_text(json.dumps({str(kernels): value for kernels, value in seconds.items()}) + "\n")

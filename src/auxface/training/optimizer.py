@@ -6,8 +6,8 @@ Example::
     average = WeightAverage(model, decay=0.999)
     average.update(model, step)                     # after every optimizer step
 
-The learning rate is a linear warmup, then half a cosine (Loshchilov and Hutter, 2017). Under the schemes
-``sequential`` and ``frozen`` each phase has its own warmup and half cosine.
+The learning rate follows a linear warmup and then a half cosine (Loshchilov and Hutter, 2017). With the schemes
+``sequential`` and ``frozen``, each phase has its own warmup and half cosine.
 
 Example:
     >>> rates = learning_rates(10, Train(batch_size=256, base_learning_rate=0.1, warmup_fraction=0.2))
@@ -34,10 +34,10 @@ from auxface.training.fsdp import local_shard
 def make_optimizer(model: nn.Module, options: Train) -> torch.optim.AdamW:
     """Return AdamW for the trainable parameters of a model, with a learning rate of 0 until it is set.
 
-    Biases, norms and other vectors have no weight decay (Dosovitskiy et al., 2021), nor do the parameters that a timm
-    model names in ``no_weight_decay()``, such as learned positions and class tokens. With ``layer_decay`` below 1, the
-    learning rate of an encoder layer decreases with its distance from the output (Clark et al., 2020; Bao et al.,
-    2022). The ``scale`` of each parameter group multiplies the learning rate of the step.
+    Weight decay is not applied to biases, norms and other vectors (Dosovitskiy et al., 2021), nor to the parameters
+    that a timm model names in ``no_weight_decay()``, such as learned position embeddings and class tokens. With
+    ``layer_decay`` below 1, the learning rate of an encoder layer decreases with its distance from the output (Clark et
+    al., 2020; Bao et al., 2022). The learning rate of the step is multiplied by the ``scale`` of each parameter group.
     """
     scales, undecayed = _layer_scales(model, options.layer_decay), set(_without_weight_decay(model))
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
@@ -49,7 +49,7 @@ def make_optimizer(model: nn.Module, options: Train) -> torch.optim.AdamW:
         group = groups.setdefault((scale, is_decayed), {"params": [], "weight_decay": decay, "scale": scale})
         group["params"].append(parameter)
     ordered = [groups[key] for key in sorted(groups, key=lambda key: (-key[0], not key[1]))]
-    # The fused step reads and writes each tensor once; only newer versions of torch support it on MPS.
+    # The fused step reads and writes each tensor once; only newer versions of torch support the fused step on MPS.
     fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
     return torch.optim.AdamW(ordered, lr=0.0, betas=options.betas, fused=fused)
 
@@ -77,7 +77,7 @@ def _layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
         scales |= {f"{prefix}.{name}": layer_decay ** (last - layer) for name, layer in layers.items()}
     for prefix, module in model.named_modules():
         if isinstance(module, HierarchicalEncoder):
-            # The learned patch is part of the image, below the first layer that timm knows.
+            # The learned patch is part of the image and thus below the first layer that timm lists.
             inside = [scale for name, scale in scales.items() if name.startswith(f"{prefix}.")]
             scales[f"{prefix}.mask_patch"] = min(inside, default=1.0)
     return scales
@@ -103,7 +103,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: JointModel, step: int) -> None:
-        """Update the average after an optimizer step, numbered from 0; the device is not synchronized."""
+        """Update the average after an optimizer step, counted from 0; the device is not synchronized."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averages: list[Tensor] = []
         values: list[Tensor] = []
@@ -132,7 +132,7 @@ def learning_rates(total_steps: int, options: Train, *, pretraining: float = 0.0
 
 
 def _steps_of_pretraining(total_steps: int, pretraining: float) -> int:
-    """Return the first step whose fraction of the run is at least ``pretraining``, where the objectives change."""
+    """Return the first step after the first ``pretraining`` of the run, at which the objectives change."""
     first = int(pretraining * total_steps)
     return first if first / total_steps >= pretraining else first + 1
 

@@ -1,8 +1,8 @@
 """Speed and memory of a step: attention kernel, compilation, activation checkpointing, automatic batch size.
 
-``train.batch_size=auto`` finds the largest batch that fits into memory without running out of it. The activations that
-a step keeps for its backward pass grow in proportion to the batch. They are counted on four images with torch's
-saved-tensor hooks, and extrapolated.
+``train.batch_size=auto`` estimates the largest batch that fits into memory, without trial and error. The memory for the
+activations that a step keeps for its backward pass is proportional to the batch size. It is measured on four images
+with torch's saved-tensor hooks, and extrapolated.
 
 Example::
 
@@ -30,12 +30,12 @@ from auxface.training.fsdp import transformer_blocks
 
 _LARGEST_BATCH = 256
 _COUNTED_IMAGES = 4
-# The remaining memory is for views, targets and temporary results, which the backward pass does not need.
+# The rest of the memory is left for views, targets and temporary results that the backward pass does not need.
 _USABLE_FRACTION = 0.5
 
 
 def configure_blocks(model: nn.Module, options: Train, device: torch.device, precision: str) -> None:
-    """Set the memory format of the weights, and the attention kernel, compilation and checkpointing of every block.
+    """Set the memory format of the weights, and attention kernel, compilation and checkpointing for every block.
 
     The names of weights do not change.
 
@@ -62,7 +62,7 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
 
 @contextmanager
 def torch_threads(count: int | Literal["auto"]) -> Iterator[None]:
-    """Set the number of torch threads inside the block, at most one per core; ``auto`` does not change it."""
+    """Set the number of torch threads inside a ``with`` block, at most one per core; ``auto`` changes nothing."""
     before = torch.get_num_threads()
     if count != "auto":
         torch.set_num_threads(max(1, min(count, os.cpu_count() or count)))
@@ -79,8 +79,8 @@ def fitting_batch_size(
 
     Args:
         model: model on the CPU.
-        device: device on which it will be trained: ``cpu``, ``cuda`` or ``mps``.
-        image_count: number of training images; the batch is at most an eighth of it.
+        device: device on which the model will be trained: ``cpu``, ``cuda`` or ``mps``.
+        image_count: number of training images; the batch size is at most an eighth of this number.
         available_bytes: free memory in bytes; None to query the device.
 
     Returns:
@@ -88,7 +88,7 @@ def fitting_batch_size(
     """
     options = model.recipe.train
     weight_bytes = sum(p.numel() * 4 for p in model.parameters() if p.requires_grad)
-    # Weights, gradients and AdamW's two moments, plus the moving average and the best weights if they are kept.
+    # Weights, gradients and AdamW's two moments, plus the moving average and the best weights, if any.
     fixed_bytes = weight_bytes * (4 + 2)
     available = free_memory(device) if available_bytes is None else available_bytes
     per_image = activation_bytes(model, bf16=resolve_precision(options, device) != "no")
@@ -98,7 +98,7 @@ def fitting_batch_size(
 
 
 def activation_bytes(model: JointModel, *, bf16: bool) -> float:
-    """Return the bytes per image that a joint step keeps for its backward pass."""
+    """Return the number of bytes per image that a joint step keeps for its backward pass."""
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -115,7 +115,7 @@ def activation_bytes(model: JointModel, *, bf16: bool) -> float:
     ):
         loss = model(_blank_batch(model)).loss
     del loss
-    # The step has changed the running statistics, so they are restored.
+    # The running statistics are restored, because the step has changed them.
     model.load_state_dict(state, strict=False)
     return sum(size for pointer, size in kept.items() if pointer not in weights) / _COUNTED_IMAGES
 

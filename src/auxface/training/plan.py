@@ -1,8 +1,8 @@
 """Plan a training run from the data: choose the encoder, initial weights, image size, schedule and auxiliary.
 
 Planning reads counts, classes and image sizes, times one step of each candidate on this machine, and fits the number of
-epochs to a time budget. The resulting recipe is plain YAML that can be edited, with the reason for every choice in a
-comment. The rules are our own; docs/plan.md lists them.
+epochs to a time budget. The resulting recipe is plain YAML that can be edited; a comment states the reason for every
+choice. The rules are our own; docs/plan.md lists them.
 
 Example::
 
@@ -35,7 +35,7 @@ from auxface.training.unlabeled import add_unlabeled, read_unlabeled
 AUTO = "auto"
 """Recipe name that requests a plan when training starts."""
 PLAN_SUFFIX = ".plan.json"
-"""A plan is written beside its recipe: ``recipe.plan.json`` beside ``recipe.yaml``."""
+"""A plan is written next to its recipe: ``recipe.plan.json`` for ``recipe.yaml``."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Plan:
         recipe: the recipe.
         text: the recipe as commented YAML.
         choices: chosen recipe keys, each with its reason.
-        timings: measured candidates.
-        facts: facts from the manifest.
+        timings: candidates that were timed.
+        facts: facts about the manifest.
         baselines: balanced accuracy of simple baselines on the validation split, by task.
         start: chosen initial weights, with the reason.
         budget_seconds: time budget in seconds.
         estimated_seconds: estimated time of planning, reading, training and validation.
         planning_seconds: time spent on planning.
-        manifest_hash: hash of the manifest, by which a later run recognizes the plan.
+        manifest_hash: hash of the manifest; a later run uses the plan only if the hash is the same.
         machine: kind of machine on which the plan was made.
     """
 
@@ -108,10 +108,10 @@ def plan(
         out: recipe file to write; the plan is written next to it as a JSON file. None to write nothing.
         budget: total time for planning, reading, training and validation on this machine, such as ``30m`` or ``1h30m``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        start: source of the initial weights: a safetensors file of a pinned timm encoder, or an auxface model
-            directory. None for the best available initial weights.
-        unlabeled: manifests whose training images are used without labels; pass them to ``train`` too.
-        baselines: whether to measure the simple baselines, which takes about a minute.
+        start: source of the initial weights: a safetensors file of a pinned timm encoder, an auxface model directory,
+            or ``scratch`` for random weights. None for the best available initial weights.
+        unlabeled: manifests whose training images are used without labels; also pass them to ``train``.
+        baselines: whether to evaluate the simple baselines, which takes about a minute.
         overwrite: whether to replace ``out`` if it exists.
 
     Returns:
@@ -167,10 +167,10 @@ def plan_file(recipe: str | Path) -> Path:
 
 
 def read_plan(recipe: object, manifest_hash: str) -> dict[str, Any] | None:
-    """Return the plan stored with a recipe file, or None if there is none for this manifest.
+    """Return the plan that is stored with a recipe file; None if there is no plan for this manifest.
 
     Args:
-        recipe: recipe argument passed to training; only a path can have a plan.
+        recipe: recipe argument of the training function; only a path can have a plan.
         manifest_hash: hash of the manifest.
     """
     path = plan_file(recipe) if isinstance(recipe, (str, Path)) and Path(recipe).is_file() else None
@@ -189,7 +189,7 @@ def _recipe_text(planner: Planner) -> str:
     lines = [
         f"# Written by 'auxface plan' for {facts.labeled} labeled and {facts.unlabeled} unlabeled training images.",
         f"# Budget {planner.budget / 60:.1f} minutes, estimated {planner.estimated_seconds / 60:.1f} minutes.",
-        f"# Measured on: {machine_kind()}. Edit it freely.",
+        f"# Timed on: {machine_kind()}. This file may be edited.",
     ]
     for section in dict.fromkeys(choice.key.partition(".")[0] for choice in planner.choices):
         inner = [choice for choice in planner.choices if choice.key.startswith(f"{section}.")]

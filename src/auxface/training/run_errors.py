@@ -1,4 +1,4 @@
-"""The errors that end a run, with advice in their messages.
+"""Errors that end a run; their messages state what to change.
 
 Example::
 
@@ -23,7 +23,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class NonFiniteLoss(InputError):
-    """The loss is NaN or infinite; the message names the step, the images and settings that may help."""
+    """The loss is NaN or infinite; the message names the step, the images, and settings to change."""
 
 
 def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str, *, write: bool) -> NonFiniteLoss:
@@ -31,10 +31,10 @@ def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str
 
     Args:
         step: number of the step, counted from 1.
-        keys: sample keys of the step's images.
+        keys: sample keys of the images in the step.
         folder: folder of the run.
         precision: Accelerate's name of the precision: ``no``, ``bf16`` or ``fp16``.
-        write: whether to write all keys to ``nonfinite.json`` in the folder; only one process should.
+        write: whether to write all keys to ``nonfinite.json`` in the folder; true for only one process.
     """
     if write:
         with atomic_file(folder / "nonfinite.json") as temporary:
@@ -51,7 +51,7 @@ def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str
 
 @contextmanager
 def readable_errors(folder: Path, batch_size: int, accumulate: int) -> Iterator[None]:
-    """Convert out-of-memory, disk-space and compiler errors inside the block to :class:`InputError`.
+    """Convert out-of-memory, disk-space and compiler errors inside a ``with`` block to :class:`InputError`.
 
     Args:
         folder: folder of the run.
@@ -66,7 +66,9 @@ def readable_errors(folder: Path, batch_size: int, accumulate: int) -> Iterator[
     except (RuntimeError, MemoryError) as error:
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             reason = str(error).splitlines()[0][:200]
-            raise InputError(f"the model cannot be compiled here ({reason}); set train.compile=false") from None
+            raise InputError(
+                f"the model cannot be compiled on this machine ({reason}); set train.compile=false"
+            ) from None
         if not _is_out_of_memory(error):
             raise
         raise InputError(
@@ -86,7 +88,7 @@ def readable_errors(folder: Path, batch_size: int, accumulate: int) -> Iterator[
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an exception means that the device or the machine has no memory left."""
+    """Return whether an exception means that the device or the machine ran out of memory."""
     message = str(error)
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)

@@ -1,8 +1,9 @@
 """Sampling frequencies and loss weights of the training images, for rare groups and classes, and for few labels.
 
-There are three methods for groups: images of rare groups or classes are drawn more often, weighted in the loss, or
-weighted by group DRO (group distributionally robust optimization, Sagawa et al., 2020), which gives the largest weight
-to the group with the largest loss. Training uses group labels only here, and only if the recipe names their column.
+There are three methods for groups: images of rare groups or classes can be drawn more often, they can be weighted in
+the loss, or groups can be weighted by group DRO (group distributionally robust optimization, Sagawa et al., 2020),
+which gives the largest weight to the group with the largest loss. Training uses group labels only in this module, and
+only if the recipe names their column.
 
 If there are few labels, every step can use fixed numbers of labeled and unlabeled images (:class:`LabeledMixture`).
 """
@@ -28,7 +29,7 @@ class SampleWeights:
         draw: float64 [N], relative frequency at which each image is drawn, with replacement; None to draw every image
             once per epoch.
         loss: float32 [N], weight of each image in the primary objective, 1 on average; None for equal weights.
-        group_dro: weights of the groups, which depend on their losses; None to disable.
+        group_dro: weights of the groups, which depend on their losses; None to disable group DRO.
         mixture: fixed numbers of labeled and unlabeled images in each step; None for no fixed numbers.
     """
 
@@ -49,19 +50,20 @@ def sample_weights(
         options: the recipe's ``train`` section.
         table: rows of the training split.
         groups: names of the group columns of the manifest.
-        tasks: tasks of the model; ``class_balanced`` balances the first one with single labels.
+        tasks: tasks of the model; ``class_balanced`` balances the first task with single labels.
 
     Raises:
-        InputError: the column is not a group column of the manifest, no task has classes to balance, or all images
-            are labeled (or none is) and the recipe sets ``labeled_per_batch``.
+        InputError: the column is not a group column of the manifest, no task has classes to balance, or the recipe sets
+            ``labeled_per_batch`` although all images or no images are labeled.
     """
     if options.group is not None and options.group not in groups:
         raise InputError(
-            f"train.group: the manifest has no group column '{options.group}'; it has: {', '.join(groups) or 'none'}"
+            f"train.group: the manifest has no group column '{options.group}'; its group columns: "
+            f"{', '.join(groups) or 'none'}"
         )
     if options.threshold_per_group and not any(task.kind in ("binary", "multilabel") for task in tasks):
         raise InputError(
-            "train.threshold_per_group needs a task of kind binary or multilabel; tasks of kind class have no threshold"
+            "train.threshold_per_group requires a binary or multilabel task; class and ordinal tasks have no threshold"
         )
     draw = loss = None
     if options.sampling == "group_balanced":
@@ -69,7 +71,7 @@ def sample_weights(
     elif options.sampling == "class_balanced":
         single = next((task for task in tasks if task.kind in ("class", "binary")), None)
         if single is None:
-            raise InputError("train.sampling class_balanced needs a task of kind class or binary")
+            raise InputError("train.sampling class_balanced requires a class or binary task; choose another sampling")
         draw = inverse_frequency(table[single.name])
     labeled = labeled_rows(table, tasks)
     if options.reweight_group:
@@ -91,11 +93,11 @@ def labeled_rows(table: pd.DataFrame, tasks: tuple[LearnedTask, ...]) -> pd.Seri
 def number_draws(order: Tensor, images: int) -> Tensor:
     """Number the draws of an epoch, so that an image that is drawn again gets new views and masks.
 
-    The number of a draw is position + images * (number of earlier draws of the image). Without repetitions the numbers
-    are the positions themselves.
+    The number of a draw is position + images * (number of earlier draws of the image), where position is the index of
+    the image in the training split. Without repetitions, the numbers are the positions themselves.
 
     Args:
-        order: int64 [N], image positions in the order in which they are drawn.
+        order: int64 [N], positions of the images in the order in which they are drawn.
         images: number of images in the training split.
 
     Example:
@@ -110,7 +112,7 @@ def number_draws(order: Tensor, images: int) -> Tensor:
 
 
 def inverse_frequency(values: pd.Series) -> Tensor:
-    """Weight rows so that each value has the same total, float64 [N], 1 on average; unknown values have weight 1."""
+    """Return weights with the same total for each value, float64 [N], 1 on average; unknown values have weight 1."""
     counts = values.map(values.value_counts())
     weights = (1 / counts).to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     known = ~np.isnan(weights)
@@ -120,17 +122,17 @@ def inverse_frequency(values: pd.Series) -> Tensor:
 
 
 class LabeledMixture:
-    """A fixed number of labeled and of unlabeled images in every step.
+    """Fixed numbers of labeled and unlabeled images in every step.
 
-    An epoch has as many steps as are needed to draw every image at least once. Images of the kind that is exhausted
-    first, usually the labeled ones, are drawn again in a new order each time. All steps are full.
+    An epoch has as many steps as are needed to draw every image at least once. When all images of one kind, usually the
+    labeled images, have been drawn, they are drawn again in a new order. All steps are full.
 
     Args:
         labeled: bool [N], whether each image has a known label.
         ratio: fraction of labeled images in a step.
 
     Raises:
-        InputError: all images are labeled, or none is.
+        InputError: all images are labeled, or no image is labeled.
 
     Example:
         >>> mixture = LabeledMixture(torch.tensor([True, False, False, False]), 0.5)
@@ -145,7 +147,7 @@ class LabeledMixture:
         self.ratio = ratio
         if not all(map(len, self.sides)):
             raise InputError(
-                "train.labeled_per_batch needs labeled and unlabeled training images; "
+                "train.labeled_per_batch requires labeled and unlabeled training images; "
                 f"{len(self.sides[0])} of {len(labeled)} are labeled. Remove the key, or add images with --unlabeled"
             )
 
@@ -156,7 +158,7 @@ class LabeledMixture:
             InputError: the batch size is 1.
         """
         if batch_size < 2:
-            raise InputError("train.labeled_per_batch needs a train.batch_size of 2 or more")
+            raise InputError("train.labeled_per_batch requires a train.batch_size of at least 2")
         labeled = min(max(round(self.ratio * batch_size), 1), batch_size - 1)
         return labeled, batch_size - labeled
 
@@ -176,22 +178,24 @@ class LabeledMixture:
         for side, count in zip(self.sides, self.counts(batch_size), strict=True):
             passes = [one_pass(side) for _ in range(-(-steps * count // len(side)))]
             columns.append(torch.cat(passes)[: steps * count].view(steps, count))
-        # Micro-batches take every n-th image of a step, so each gets labeled and unlabeled images.
+        # A micro-batch consists of every n-th image of a step, so each micro-batch has labeled and unlabeled images.
         return torch.cat(columns, dim=1).flatten()
 
 
 class GroupDRO:
     """Weights of the groups by group DRO: a group with a higher loss gets a higher weight.
 
-    Each group of the training split has a weight q, equal at first. After every step q is multiplied by exp(step size *
-    mean loss of the group), and all weights are scaled to a sum of 1. The primary loss of a step is the sum over its
-    groups of q times the group's mean loss, divided by the sum of q over the groups of the step.
+    Each group of the training split has a weight q; all weights are initially equal. After every step, q is multiplied
+    by exp(step size * mean loss of the group), and all weights are scaled to a sum of 1. The primary loss of a step is
+    the sum of q times the mean loss of the group, over the groups in the step, divided by the sum of q over these
+    groups.
 
-    A step uses the weights after the previous step, whereas the paper's code updates them first. A step is therefore
-    the same in micro-batches or on several processes (for encoders without batch normalization).
+    A step uses the weights after the previous step, whereas the code of the paper updates the weights first. Therefore,
+    the result of a step does not depend on the number of micro-batches or processes (for encoders without batch
+    normalization).
 
     Args:
-        group: int64 [N], group of each training image; -1 if unknown. Images of unknown group have weight 1.
+        group: int64 [N], group of each training image; -1 if unknown. Images of an unknown group have weight 1.
         groups: number of groups.
         step_size: step size of the weights.
 
@@ -206,7 +210,7 @@ class GroupDRO:
         self.sums = torch.zeros(2, groups, dtype=torch.float64)
 
     def weights(self, indices: Tensor, step: Tensor) -> Tensor:
-        """Return the weight of each image in a micro-batch, float32 [n]; 1 on average over a step that has all groups.
+        """Return the weight of each image in a micro-batch, float32 [n]; 1 on average over a step with all groups.
 
         Args:
             indices: int64 [n], positions of the images of the micro-batch.
@@ -227,7 +231,7 @@ class GroupDRO:
         self.sums.index_add_(1, own[known], rows[:, known])
 
     def update(self, sums: Tensor) -> None:
-        """Update the weights after a step, from the ``sums`` of all processes, and begin a new step."""
+        """Update the weights after a step from the ``sums`` of all processes, and reset the sums."""
         total, count = sums.double().cpu()
         mean = torch.where(count > 0, total / count.clamp(min=1), 0.0)
         self.log_weights = (self.log_weights + self.step_size * mean).log_softmax(dim=0)
@@ -244,7 +248,7 @@ class GroupDRO:
             ValueError: the state has a different number of groups.
         """
         if state["log_shares"].shape != self.log_weights.shape:
-            raise ValueError("the checkpoint has a different number of groups")
+            raise ValueError("the checkpoint has a different number of groups than the training split")
         self.log_weights = state["log_shares"].double()
 
 

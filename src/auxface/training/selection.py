@@ -1,7 +1,7 @@
 """Select the best weights of a run on the validation split.
 
-Validation images are split over the processes, and each image is counted once. For video encoders the metric is
-computed on videos, from the mean score of each video's clips, as at the video level of an audit.
+Validation images are split over the processes, and each image is counted once. For video encoders, the metric is
+computed per video, from the mean score of the video's clips, as at the video level of an audit.
 
 Example::
 
@@ -34,8 +34,8 @@ class Validation:
     Attributes:
         images: images, uint8 [N, 3, S, S], or clips, uint8 [N, T, 3, S, S].
         labels: labels by task, of length N.
-        videos: int64 [N], number of the video of each clip, to compute metrics on videos; None to compute them on
-            images or clips.
+        videos: int64 [N], number of the video of each clip, to compute metrics per video; None to compute metrics per
+            image or clip.
     """
 
     images: np.ndarray
@@ -44,7 +44,9 @@ class Validation:
 
 
 def validate(model: JointModel, validation: Validation, accelerator: Accelerator) -> float | None:
-    """Return the validation metric by which the recipe selects weights; all processes must call this together.
+    """Return the validation metric with which the recipe selects weights.
+
+    All processes must call this function together.
 
     Args:
         model: model with full weights.
@@ -52,7 +54,7 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
         accelerator: accelerator of the run.
 
     Returns:
-        The metric, which is equal on all processes and higher for a better model; None if it cannot be measured.
+        The metric, which is equal on all processes and higher for a better model; None if it cannot be computed.
     """
     rank, ranks = accelerator.process_index, accelerator.num_processes
     own = model_outputs(
@@ -69,17 +71,18 @@ def validate(model: JointModel, validation: Validation, accelerator: Accelerator
 def is_better(value: float | None, best: float | None) -> bool:
     """Return whether the weights of an epoch replace the best weights so far.
 
-    If the values are equal, the earlier epoch is kept. If one of them could not be measured, the later epoch is kept.
+    If the values are equal, the earlier epoch is kept. If a value could not be computed, the later epoch is kept.
 
     Args:
-        value: validation metric of the epoch; None if it could not be measured.
-        best: validation metric of the best weights so far; None before the first validation, or if not measured.
+        value: validation metric of the epoch; None if it could not be computed.
+        best: validation metric of the best weights so far; None before the first validation, or if it could not be
+            computed.
     """
     return value is None or best is None or value > best
 
 
 def mean_skill(logs: Mapping[str, float]) -> float | None:
-    """Return the mean skill in the validation logs of the auxiliaries; None if no skill was measured."""
+    """Return the mean skill in the validation logs of the auxiliaries; None if no skill was logged."""
     skills = [value for name, value in logs.items() if ".skill." in name]
     return fmean(skills) if skills else None
 
@@ -92,9 +95,10 @@ def video_numbers(table: pd.DataFrame) -> np.ndarray:
 def video_level(
     tasks: tuple[LearnedTask, ...], logits: dict[str, np.ndarray], labels: dict[str, Tensor], videos: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
-    """Return logits whose scores are the mean scores of each video's clips, and the labels of the videos.
+    """Return logits that correspond to the mean scores of each video's clips, and the labels of the videos.
 
-    Tasks whose label changes within a video, and identity tasks, which have embeddings, are returned per clip.
+    For tasks whose label changes within a video, and for identity tasks, which have embeddings, the results are per
+    clip.
 
     Args:
         tasks: the tasks of the model.

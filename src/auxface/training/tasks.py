@@ -28,17 +28,17 @@ _DEFAULT_BINS = 20
 def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
     """Return the tasks of a recipe with the manifest's class names.
 
-    For a recipe that names no tasks, these are all class, binary and multilabel labels of the manifest, or, for metric
-    learning without any such label, the identity label. A recipe for pre-training has no tasks. Class weights, the
-    values of an ordinal task and the people of an identity task are those of the training split.
+    If the recipe names no tasks, the tasks are all class, binary and multilabel labels of the manifest; for metric
+    learning on a manifest without these labels, the task is the identity label. A recipe for pre-training has no tasks.
+    Class weights, the values of an ordinal task and the people of an identity task are taken from the training split.
 
     Args:
         recipe: recipe whose ``tasks`` section is read.
         manifest: manifest with all splits.
 
     Raises:
-        InputError: the manifest has no label of that name, the label's kind cannot be trained, the recipe names other
-            classes, an option does not apply to that kind of label, or a person of an identity label is in two splits.
+        InputError: the manifest has no label with the name of a task, the kind of a label is not supported, the recipe
+            names other classes, an option does not apply to a kind of label, or a person is in two splits.
     """
     if not recipe.trains_tasks:
         return ()
@@ -47,7 +47,7 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
         defaults = {name: TaskOptions() for name, label in manifest.labels.items() if label.kind == "identity"}
     requested = recipe.tasks or defaults
     if not requested:
-        raise InputError("the manifest has no label to learn; add one with 'auxface prepare table --label NAME'")
+        raise InputError("the manifest has no label for training; add one with 'auxface prepare table --label NAME'")
     tasks: list[LearnedTask] = []
     for name, options in requested.items():
         if name not in manifest.labels:
@@ -56,7 +56,7 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
             raise InputError(f"tasks: the manifest has no label '{name}'{hint}; its labels: {labels}")
         label = manifest.labels[name]
         if label.kind == "identity" and recipe.primary.kind != "metric_learning":
-            raise InputError(f"tasks: label '{name}' is an identity label, which needs primary.kind=metric_learning")
+            raise InputError(f"tasks: label '{name}' is an identity label, which requires primary.kind=metric_learning")
         _check_options(name, label, options)
         tasks.append(_task(name, label, options, manifest))
     return tuple(tasks)
@@ -73,7 +73,7 @@ def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
     if not recipe.trains_tasks or of_embeddings == (identity is not None):
         return recipe
     if identity is None:
-        raise InputError(f"train.select_on={chosen} needs an identity label, but the recipe learns none")
+        raise InputError(f"train.select_on={chosen} requires an identity label, but no task of the recipe is one")
     if "select_on" in recipe.train.model_fields_set and chosen != Train.model_fields["select_on"].default:
         raise InputError(
             f"train.select_on={chosen}: the people of '{identity}' differ between splits; expected verification_auc or "
@@ -85,23 +85,25 @@ def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
 def _check_options(name: str, label: Label, options: TaskOptions) -> None:
     if label.kind == "identity":
         if options != TaskOptions(weight=options.weight):
-            raise InputError(f"tasks: '{name}' is an identity label, whose only option is weight; remove the others")
+            raise InputError(
+                f"tasks: '{name}' is an identity label, which supports only the option weight; remove the other options"
+            )
         return
     if label.kind not in TRAINABLE:
         raise InputError(f"tasks: label '{name}' is {label.kind}; expected one of {', '.join(TRAINABLE)}")
     if options.classes and options.classes != label.classes:
         raise InputError(
-            f"tasks: the recipe gives '{name}' {len(options.classes)} classes ({', '.join(options.classes)}), "
-            f"the manifest has {len(label.classes)} ({', '.join(label.classes)})"
+            f"tasks: the recipe has {len(options.classes)} classes for '{name}' ({', '.join(options.classes)}), but "
+            f"the manifest has {len(label.classes)} ({', '.join(label.classes)}); remove classes from the recipe"
         )
     if label.kind == "ordinal":
         if options.class_weights or options.focal_gamma:
             raise InputError(f"tasks: '{name}' is ordinal; class_weights and focal_gamma do not apply; remove them")
         return
     if options.bins is not None:
-        raise InputError(f"tasks: '{name}' is {label.kind}; bins apply to ordinal labels only; remove them")
+        raise InputError(f"tasks: '{name}' is {label.kind}, but bins apply only to ordinal labels; remove bins")
     if len(label.classes) < (1 if label.kind == "multilabel" else 2):
-        raise InputError(f"tasks: label '{name}' has {len(label.classes)} class; training needs at least two")
+        raise InputError(f"tasks: label '{name}' has {len(label.classes)} class; expected at least two")
 
 
 def _task(name: str, label: Label, options: TaskOptions, manifest: Manifest) -> LearnedTask:
@@ -131,17 +133,17 @@ def _people(name: str, manifest: Manifest) -> tuple[str, ...]:
         row = others.iloc[0]
         raise InputError(
             f"tasks: '{row[name]}' of label '{name}' is in the splits train and {row['split']}, as are "
-            f"{others[name].nunique() - 1} other people; people must not be in two splits: prepare the manifest with "
+            f"{others[name].nunique() - 1} other people; no person may be in two splits; prepare the manifest with "
             f"--source {name}"
         )
     return tuple(sorted(train))
 
 
 def _ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[float, ...]:
-    """Return evenly spaced values from the smallest to the largest label (float [N], NaN unknown).
+    """Return evenly spaced values from the smallest to the largest of the labels, float [N], NaN if unknown.
 
-    If ``bins`` is None, there is one value per integer if all labels are integers with a range of at most 128;
-    otherwise there are 20 values.
+    If ``bins`` is None and all labels are integers with a range of at most 128, there is one value per integer. If
+    ``bins`` is None and this is not the case, there are 20 values.
     """
     known = labels[np.isfinite(labels)]
     if not len(known) or known.min() == known.max():
@@ -161,7 +163,7 @@ def _given_weights(task: LearnedTask, weights: Mapping[str, float]) -> tuple[flo
             f"expected {', '.join(task.classes)}"
         )
     given = tuple(float(weights.get(name, 1.0)) for name in task.classes)
-    # The weight of an attribute applies to its presence; its absence has weight 1.
+    # The weight of an attribute applies to samples with the attribute; samples without the attribute have weight 1.
     return (1.0,) * len(given) + given if task.kind == "multilabel" else given
 
 
@@ -188,8 +190,9 @@ def label_tensors(manifest: Manifest, tasks: tuple[LearnedTask, ...]) -> dict[st
         tasks: tasks whose labels are returned.
 
     Returns:
-        Class labels are int64 [N], -1 if unknown; people who are not in the training split are numbered after those who
-        are. Binary and ordinal labels are float32 [N], and multilabel labels float32 [N, attributes], NaN if unknown.
+        Class labels are int64 [N], -1 if unknown; people who are not in the training split are numbered after the
+        people in the training split. Binary and ordinal labels are float32 [N], and multilabel labels are float32
+        [N, attributes]; NaN if unknown.
     """
     labels: dict[str, Tensor] = {}
     for task in tasks:

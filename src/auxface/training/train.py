@@ -1,7 +1,7 @@
 """Train a model on a manifest: the functions behind ``auxface train``.
 
 A run writes ``recipe.yaml`` and ``run.json`` before its first step, checkpoints and logs during training, and the model
-directory at the end. A run that was interrupted at any moment can be resumed from its folder.
+directory at the end. An interrupted run can be resumed from its folder.
 
 Example::
 
@@ -64,7 +64,7 @@ from auxface.training.training_summary import effect_warnings
 from auxface.training.unlabeled import LEAKS_FILE, add_unlabeled, read_unlabeled, small_unlabeled, unlabeled_leaks
 
 _PLAN = "plan.json"
-# Files that change, or appear and disappear, until the run ends.
+# Files that are changed, created or deleted until the run ends.
 _GROWING = (
     "log.jsonl",
     "steps.jsonl",
@@ -94,16 +94,16 @@ def train(
     except to find near-duplicates of unlabeled images, which are written to ``leaks.csv``.
 
     Args:
-        recipe: recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or a recipe; ``auto`` plans
-            one from the data, see :func:`auxface.training.plan.plan`.
+        recipe: recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or :class:`Recipe`; ``auto``
+            plans a recipe from the data (see :func:`auxface.training.plan.plan`).
         data: manifest (``.parquet`` or ``.csv``), or a folder of shards.
         out: model directory to write.
         overrides: overrides of recipe keys, such as ``"train.epochs=3"``.
-        seed: seed that replaces that of the recipe; None to keep it.
+        seed: seed that replaces the seed of the recipe; None to keep the seed of the recipe.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        overwrite: whether to replace the files that auxface wrote in ``out``.
+        overwrite: whether to replace files that auxface wrote to ``out`` earlier.
         budget: time for planning and training with recipe ``auto``, such as ``1h30m``; the default is ``30m``.
-        unlabeled: manifests whose training images are used without their labels.
+        unlabeled: manifests whose training images are used without labels.
         warn: callable that receives a message for each auxiliary that had almost no effect or did not learn its target,
             and for unlabeled images that are small or near-duplicates of validation or test images.
 
@@ -166,20 +166,20 @@ def resume(
 ) -> SavedModel:
     """Resume an interrupted run from its last checkpoint and train to the end of its recipe.
 
-    On the same machine and device the result equals that of an uninterrupted run bit for bit.
+    On the same machine and device, the result is bitwise identical to the result of an uninterrupted run.
 
     Args:
         out: folder of the run.
-        data: path of the manifest if it has moved; None for the path with which the run was started.
+        data: path of the manifest if it was moved; None for the path with which the run was started.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        unlabeled: paths of the manifests of unlabeled images, in the original order, if they have moved.
+        unlabeled: paths of the manifests of unlabeled images, in the original order, if they were moved.
         warn: as for :func:`train`.
 
     Returns:
         The model with its best weights, and its configuration.
 
     Raises:
-        InputError: no run was started there, or its manifests or images have changed.
+        InputError: no run was started in the folder, or the manifests or images of the run have changed.
     """
     out = Path(out)
     check_device(device)
@@ -212,11 +212,11 @@ def check(
         overrides: as for :func:`train`.
         seed: as for :func:`train`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        unlabeled: as for :func:`train`; near-duplicates are not searched for.
+        unlabeled: as for :func:`train`; near-duplicates are not listed.
         warn: function called with each note on the manifest; see :func:`~auxface.data.manifest_notes.manifest_notes`.
 
     Raises:
-        InputError: as :func:`train` raises.
+        InputError: in the same cases as :func:`train`.
     """
     check_device(device)
     resolved = _resolve(recipe, overrides, seed)
@@ -251,8 +251,8 @@ def _planned(
         return None
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError(
-            "recipe auto plans for one process; write a recipe with 'auxface plan' and train that with several "
-            "processes"
+            "recipe auto plans for a single process; write a recipe with 'auxface plan' and train this recipe with "
+            "several processes"
         )
     return plan(data, budget="30m" if budget is None else budget, device=device, unlabeled=unlabeled)
 
@@ -262,7 +262,7 @@ def _assemble(
 ) -> tuple[Assembly, Accelerator]:
     """Build the inputs of the run, and the accelerator for the chosen precision."""
     accelerator = make_accelerator(recipe, device)
-    # The first process decodes the images into the cache; the others read the cache.
+    # The first process decodes the images into the cache; the other processes read the cache.
     with accelerator.main_process_first():
         assembly = assemble(recipe, manifest, accelerator.device.type, read)
     assembly = agree_on_choices(assembly, accelerator)
@@ -274,7 +274,7 @@ def _assemble(
 def _start_folder(
     out: Path, recipe: Recipe, record: RunRecord, planned: Mapping[str, Any] | None, leaks: pd.DataFrame
 ) -> None:
-    """Write the recipe and the record that are needed to resume the run; leave no files if writing fails."""
+    """Write the recipe and the record, which are needed to resume the run; leave no files if writing fails."""
     clear_folder(out)
     try:
         begin_growing(out, _GROWING)
@@ -286,7 +286,7 @@ def _start_folder(
             if len(leaks):
                 escape_formulas(leaks).to_csv(temporary / LEAKS_FILE, index=False)
     except OSError:
-        # An incompletely written folder could neither be resumed nor started again without --overwrite.
+        # From an incomplete folder, a run could neither be resumed nor started again without --overwrite.
         clear_folder(out)
         with suppress(OSError):
             out.rmdir()

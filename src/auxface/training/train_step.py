@@ -1,8 +1,9 @@
-"""One optimizer step, split into micro-batches over accumulated gradients and processes.
+"""One optimizer step, split into micro-batches for gradient accumulation and over processes.
 
-Losses are means over images or over known labels. The mean of a micro-batch would weight an image by the size of its
-micro-batch, so every micro-batch divides by counts of the whole step instead. The sum over micro-batches is then the
-loss of the whole step. The exception is batch normalization, which uses the statistics of each micro-batch.
+Losses are means over images or over known labels. If each micro-batch computed its own mean, the weight of an image
+would depend on the size of its micro-batch. Therefore, losses in a micro-batch are divided by counts of the whole step,
+so that the micro-batches together give the loss of the whole step. The exception is batch normalization, which uses the
+statistics of each micro-batch.
 """
 
 from contextlib import nullcontext
@@ -24,12 +25,12 @@ _NEVER = 2**62
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The images that one process handles in one forward and backward pass.
+    """The images of one forward and backward pass on one process.
 
     Attributes:
-        draws: int64 [b], draws numbered as in :func:`~auxface.training.sampling.number_draws`; never empty.
+        draws: int64 [b], numbers of the draws as in :func:`~auxface.training.sampling.number_draws`; never empty.
         scale: factor for means over the images: the number of images in the loss, times the number of micro-batches,
-            divided by the number of images in the step. It is 1 if all micro-batches have the same size.
+            divided by the number of images in the step. The factor is 1 if all micro-batches have the same size.
     """
 
     draws: Tensor
@@ -38,17 +39,17 @@ class MicroBatch:
 
 @dataclass(kw_only=True)
 class Stepper:
-    """The components of an optimizer step. Its only state is the first step whose loss was not finite.
+    """The components of an optimizer step; the only state is the first step whose loss was not finite.
 
     Attributes:
-        model: model without a wrapper.
-        wrapped: model wrapped for several processes.
+        model: the model without a wrapper.
+        wrapped: the model with the wrapper for several processes.
         optimizer: optimizer, prepared by the accelerator.
         accelerator: accelerator of the run.
         loader: loader of the training split.
         total_steps: number of optimizer steps in the whole run.
         learning_rates: learning rate of each step.
-        failed: int64 scalar on the device, the first step (from 0) whose loss was not finite.
+        failed: int64 scalar on the device, the first step (counted from 0) whose loss was not finite.
     """
 
     model: JointModel
@@ -70,12 +71,12 @@ class Stepper:
         self.learning_rates = learning_rates(total_steps, recipe.train, pretraining=recipe.scheme.pretraining)
 
     def train_step(self, draws: Tensor, epoch: int, step: int) -> dict[str, Tensor]:
-        """Run one optimizer step on the images of these draws.
+        """Run one optimizer step on the images of the given draws.
 
         Args:
             draws: int64 [n], draws of the step over all processes.
-            epoch: epoch, counted from 0.
-            step: step, counted from 0 over the whole run.
+            epoch: index of the epoch, counted from 0.
+            step: index of the step in the whole run, counted from 0.
 
         Returns:
             The loss of the step and the losses of every objective, as means over the micro-batches of this process, on
@@ -83,7 +84,8 @@ class Stepper:
         """
         options, accelerator = self.model.recipe.train, self.accelerator
         rank, ranks = accelerator.process_index, accelerator.num_processes
-        # Dropout and stochastic depth use torch's global state. Seeded by the step, a resumed run repeats them.
+        # Dropout and stochastic depth use torch's global random state. It is seeded by the step, so that a resumed run
+        # draws the same values.
         torch.manual_seed(((self.model.recipe.seed * 1_000_003 + step) * 1_009 + rank) % 2**63)
         set_learning_rate(self.optimizer, self.learning_rates[step])
         progress = TrainProgress(step, self.total_steps, epoch)
@@ -91,7 +93,7 @@ class Stepper:
         logs: dict[str, Tensor] = {}
         for number, micro_batch in enumerate(micro_batches, start=1):
             last = number == len(micro_batches)
-            # Processes exchange gradients after the last micro-batch only.
+            # Processes exchange gradients only after the last micro-batch.
             with nullcontext() if last else accelerator.no_sync(self.wrapped):
                 loss, each = self._loss(micro_batch, self.loader.positions(draws), progress)
                 accelerator.backward(loss / len(micro_batches))
@@ -115,7 +117,7 @@ class Stepper:
         return torch.as_tensor(self.accelerator.reduce(tensor, reduction="mean"))
 
     def first_failure(self) -> int | None:
-        """Return the first step (from 0) whose loss was not finite on some process; None if all losses were finite."""
+        """Return the first step, counted from 0, whose loss was not finite on any process; None if there is none."""
         failed = self.accelerator.gather(self.failed.reshape(1))
         assert isinstance(failed, Tensor)
         first = int(failed.min())
@@ -158,9 +160,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def split_micro_batches(draws: Tensor, *, ranks: int, rank: int, accumulate: int) -> list[MicroBatch]:
     """Split the images of a step and return the ``accumulate`` micro-batches of one process.
 
-    Each of the ``ranks * accumulate`` micro-batches takes every ``ranks * accumulate``-th image. If a step has fewer
-    images than micro-batches, a micro-batch without images gets one image with scale 0, since every process must take
-    part in every step.
+    Each of the ``ranks * accumulate`` micro-batches contains every ``ranks * accumulate``-th image. If a step has fewer
+    images than micro-batches, a micro-batch without images gets one image with scale 0, because every process must
+    participate in every step.
     """
     count = ranks * accumulate
     own: list[MicroBatch] = []

@@ -1,6 +1,6 @@
 """The summary printed after training: metrics, simple baselines, effects of the auxiliaries, and next steps.
 
-All figures are from the validation split, on which the weights were selected, so they are optimistic. Groups are
+All metrics are computed on the validation split, on which the weights were selected, so they are optimistic. Groups are
 compared by balanced accuracy, on levels with at least 30 images.
 
 Example:
@@ -8,8 +8,8 @@ Example:
     >>> conclusions(figures, 3, 10)[0]
     'smile: validation balanced accuracy 0.900 (n 80); HOG + logistic regression 0.810.'
 
-For an auxiliary, the gradient ratio shows how strongly it affected the encoder, and the skill on validation images
-shows whether it learned its target. Both are defined in :mod:`auxface.model.balance` and
+The gradient ratio shows how strongly an auxiliary affected the encoder, and the skill on validation images shows
+whether the auxiliary learned its target. The two are defined in :mod:`auxface.model.balance` and
 :mod:`auxface.objectives.reconstruction.masked_autoencoder`.
 
 Example:
@@ -46,7 +46,7 @@ def task_figures(
 ) -> dict[str, dict[str, Any]]:
     """Return, for each task, the balanced accuracy, the number of images, the baselines and the worst group.
 
-    Ordinal tasks and figures that cannot be measured are absent.
+    Ordinal tasks and metrics that cannot be computed are absent.
 
     Args:
         tasks: tasks of the model.
@@ -274,7 +274,7 @@ def effect_warnings(entries: Entries) -> list[str]:
 
 
 def last_figures(entries: Entries) -> dict[str, dict[str, float]]:
-    """Return the last logged figures of each auxiliary: losses, weight, gradient ratio, cosine, skills."""
+    """Return the last logged metrics of each auxiliary: losses, weight, gradient ratio, cosine, skills."""
     return {
         effect.name: {
             **{key: value for key, value in _last(entries, f"{effect.name}.").items() if key in _FIGURES},
@@ -286,6 +286,6 @@ def last_figures(entries: Entries) -> dict[str, dict[str, float]]:
 
 
 def _last(entries: Entries, prefix: str) -> dict[str, float]:
-    """Return the last value of each key that has the prefix, under the key without the prefix."""
+    """Return the last value of each key with the prefix; the keys of the result do not have the prefix."""
     merged = {key: value for entry in entries for key, value in entry.items() if key.startswith(prefix)}
     return {key.removeprefix(prefix): float(value) for key, value in merged.items()}

@@ -1,7 +1,7 @@
 """Unlabeled training images: the training rows of other manifests (``auxface train --unlabeled``).
 
-Labels and groups of these rows are ignored. A source that they share with the validation or test split raises an error,
-and near-duplicates of validation and test images are listed.
+Labels and groups of these rows are ignored. A source that is also in the validation or test split raises an error.
+Near-duplicates of validation and test images are listed.
 
 Example::
 
@@ -40,19 +40,21 @@ def read_unlabeled(paths: Iterable[str | Path]) -> dict[str, Manifest]:
     manifests: dict[str, Manifest] = {}
     for path in map(str, paths):
         if path in manifests:
-            raise InputError(f"--unlabeled names {path} twice; name it only once")
+            raise InputError(f"--unlabeled names {path} twice; name each manifest only once")
         manifests[path] = read_manifest(Path(path))
         splits = manifests[path].table["split"]
         if not (splits == "train").any():
             raise InputError(
-                f"{path}: no rows in split 'train' (it has: {', '.join(sorted(splits.unique()))}); only training rows "
-                "become unlabeled training images"
+                f"{path}: no rows in split 'train' (splits: {', '.join(sorted(splits.unique()))}); only training rows "
+                "are used as unlabeled training images"
             )
     return manifests
 
 
 def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifest], recipe: Recipe) -> Manifest:
-    """Return a manifest extended by the training rows of others, without their labels and groups; paths are absolute.
+    """Return a manifest with the training rows of other manifests appended, without their labels and groups.
+
+    All paths in the result are absolute.
 
     Args:
         name: file name of the manifest, used in messages.
@@ -62,7 +64,7 @@ def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifes
 
     Raises:
         InputError: a sample, file or source occurs in several manifests, faces were cropped in different ways, images
-            are in shards, or the recipe itself labels every training image.
+            are stored in shards, or the recipe itself labels every training image (``train.self_blend``).
     """
     if not unlabeled:
         return manifest
@@ -76,7 +78,7 @@ def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifes
 
 
 def small_unlabeled(unlabeled: Mapping[str, Manifest], recipe: Recipe) -> list[str]:
-    """Return a warning for each manifest whose images are smaller than the encoder's input and lack texture."""
+    """Return a warning for each manifest whose images are smaller than the encoder's input and so lack texture."""
     warnings: list[str] = []
     for name, manifest in unlabeled.items():
         paths = manifest.paths()
@@ -84,8 +86,8 @@ def small_unlabeled(unlabeled: Mapping[str, Manifest], recipe: Recipe) -> list[s
         size = recipe.encoder.image_size
         if sides and np.median(sides) < size:
             warnings.append(
-                f"{name}: most images are {np.median(sides):.0f} pixels or smaller, and encoder.image_size is {size}; "
-                "enlarged images lack fine texture"
+                f"{name}: the shorter side of most images has at most {np.median(sides):.0f} pixels, but "
+                f"encoder.image_size is {size}; upsampled images lack fine texture"
             )
     return warnings
 
@@ -95,7 +97,7 @@ def unlabeled_leaks(
 ) -> pd.DataFrame:
     """Return the unlabeled training images that are near-duplicates of validation or test images.
 
-    Test images are read for this purpose only. Videos are not compared.
+    Test images are read only for this purpose. Videos are not compared.
 
     Args:
         pooled: the result of :func:`add_unlabeled`.
