@@ -104,7 +104,7 @@ class TaskRecord(BaseModel):
         return None if found is None else found.learned
 
     def not_learned(self) -> list[str]:
-        """Return the classes or attributes whose evidence shows that they are not learned."""
+        """Return the classes or attributes that were not learned according to their evidence."""
         return [name for name, found in self.evidence.items() if not found.learned]
 
     def scored_task(self) -> "ScoredTask":

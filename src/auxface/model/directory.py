@@ -84,7 +84,7 @@ def read_config(folder: Path) -> ModelConfig:
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise InputError(f"{folder}: not a model directory ({CONFIG} is missing); train one with 'auxface train'")
+        raise InputError(f"{folder}: not a model directory ({CONFIG} is missing); train a model with 'auxface train'")
     _refuse_link(path)
     if path.stat().st_size > _LARGEST_CONFIG:
         raise InputError(f"{path}: the file is too large for a model's configuration")

@@ -143,7 +143,7 @@ def model_outputs(
 
 @torch.inference_mode()
 def pooled_features(model: JointModel, images: np.ndarray) -> torch.Tensor:
-    """Return the pooled features of every image, which are the input of the heads, float32 [N, D], on the CPU.
+    """Return the pooled features (the input of the heads) of every image, float32 [N, D], on the CPU.
 
     Args:
         model: the model; its training mode is restored afterwards.

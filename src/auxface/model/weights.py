@@ -110,7 +110,7 @@ def with_both_norms(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copy the norm of tokens to the norm of pooled features, or vice versa, if one of the two is missing.
 
     A VideoMAE autoencoder has only the norm of tokens, a VideoMAE classifier has only the norm of pooled features, and
-    an image encoder has one of the two.
+    an image encoder has either of these norms.
     """
     filled = dict(weights)
     for kind in ("weight", "bias"):

@@ -188,7 +188,7 @@ def proxy_loss(name: str, embedding: Tensor, labels: Tensor, proxies: Tensor, *,
         name: ``cosface``, ``arcface``, ``proxy_anchor`` or ``normalized_softmax``.
         embedding: [B, E], unit-norm embeddings.
         labels: int64 [B], index of each image's proxy in ``proxies``.
-        proxies: [C, E], proxies of the classes; they need not be normalized.
+        proxies: [C, E], proxies of the classes; they do not have to be normalized.
         margin: margin of the loss, in radians for ArcFace.
         scale: scale factor of the cosines.
 

@@ -88,7 +88,7 @@ def _read(source: str | Path, seen: tuple[str, ...], folder: Path | None = None)
 
 def _text(source: str | Path, folder: Path | None) -> tuple[str, Path | None, str]:
     path = Path(source) if folder is None or Path(source).is_absolute() else folder / source
-    # Path.is_file is not used, since it raises an error for a name that is too long.
+    # Path.is_file is not used, because it raises an error for a name that is too long.
     if os.path.isfile(path):
         if path.stat().st_size > _LARGEST_FILE:
             raise InputError(

@@ -199,7 +199,8 @@ class ClusterContrastOptions(AuxiliaryOptions):
     every: Count = 5
     """Interval between runs of k-means, in epochs; before the first run, each image is its own cluster."""
     loss: Literal["two_view", "cross_view"] = "two_view"
-    """Whether to compare each view with all others, or the images of one view with those of the other."""
+    """``two_view``: compare each view with all other views. ``cross_view``: compare each image in one view only with
+    the images in the other view."""
     temperature: Positive = 0.1
     """Divisor of the cosine similarities."""
     projector_width: Width = 128

@@ -1,6 +1,6 @@
 """The sections ``encoder``, ``clips`` and ``train`` of a recipe.
 
-``train`` holds optimization, augmentation, sampling, precision and selection.
+``train`` contains the options of optimization, augmentation, sampling, precision and selection.
 """
 
 from typing import Annotated, Any, Literal
@@ -187,7 +187,8 @@ class Train(Strict):
     compile: bool = False
     """Compile the transformer blocks with torch.compile; worthwhile only in long runs."""
     checkpoint_activations: bool = False
-    """Recompute activations in the backward pass; a step takes about a third longer and uses much less memory."""
+    """Recompute activations in the backward pass; a step takes about a third longer and uses a fraction of the
+    memory."""
     select_on: Literal["balanced_accuracy", "accuracy", "macro_f1", "loss", "verification_auc", "recall_at_1"] = (
         "balanced_accuracy"
     )

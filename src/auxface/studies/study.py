@@ -71,8 +71,8 @@ def study(
 ) -> StudyProgress:
     """Execute the runs of a study that have no record in ``results.jsonl``.
 
-    Each run is executed in its own process. An interrupted run is resumed from its last checkpoint by the next call. A
-    run that raises an error is recorded as failed, with the reason.
+    Each run is executed in its own process. The next call resumes an interrupted run from its last checkpoint. A run
+    that raises an error is recorded as failed, with the reason.
 
     Args:
         definition: study file.

@@ -138,7 +138,7 @@ class BitPacker:
     """Packs one bit per sample into 16-bit words, 15 bits per word, so that the sign bit is not used.
 
     Args:
-        tile: tile whose buffers hold the words.
+        tile: tile whose buffers store the words.
         points: number of bits.
     """
 

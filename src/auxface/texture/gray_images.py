@@ -114,7 +114,7 @@ def read_images(image: GrayImages) -> tuple[Tensor, InputLayout]:
     """Return gray images as uint8 [B, H, W], and their layout.
 
     Raises:
-        TypeError: ``image`` is neither a tensor nor a numpy array, or its dtype holds no gray values.
+        TypeError: ``image`` is neither a tensor nor a numpy array, or its dtype is not supported.
         ValueError: the image is in color or empty, has the wrong number of axes, or contains values that are not
             integers from 0 to 255.
     """
@@ -139,7 +139,7 @@ def read_clips(clip: GrayImages) -> tuple[Tensor, InputLayout]:
     """Return gray video clips [T, H, W] or [B, T, H, W] as uint8 [B, T, H, W], and their layout.
 
     Raises:
-        TypeError: ``clip`` is neither a tensor nor a numpy array, or its dtype holds no gray values.
+        TypeError: ``clip`` is neither a tensor nor a numpy array, or its dtype is not supported.
         ValueError: the clip is empty, has the wrong number of axes, or contains values that are not integers from 0 to
             255.
     """

@@ -71,7 +71,7 @@ class Output:
 
     @property
     def is_code(self) -> bool:
-        """Whether the maps hold integer codes below :attr:`n_codes`."""
+        """Whether the maps contain integer codes below :attr:`n_codes`."""
         return self.n_codes is not None
 
     @property

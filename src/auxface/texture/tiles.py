@@ -198,7 +198,7 @@ def cache_bytes() -> int:
     """Return the fastest working-set size of a tile on this machine, measured once per process in about 20 ms.
 
     A few operations on vectors that fill the working set are timed, and the times per byte are compared. The cache size
-    that a virtual machine reports does not show how much of a shared cache it can use.
+    that a virtual machine reports does not show how much of a shared cache the machine can use.
     """
     seconds: dict[int, float] = {}
     with torch.inference_mode():
@@ -217,7 +217,7 @@ def cache_bytes() -> int:
 
 
 def mirrored(images: Tensor, margin: int, top: int, lines: int, *, out: Tensor | None = None) -> Tensor:
-    """Return a range of lines of images padded by reflection without repeating the edge.
+    """Pad images by reflection, without repeating the edge, and return a range of their lines.
 
     Args:
         images: images [n, H, W] of any dtype; both sides must exceed ``margin``.

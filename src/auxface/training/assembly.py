@@ -49,7 +49,7 @@ class Assembly:
 
     Attributes:
         recipe: recipe in which every ``auto`` is replaced by a value.
-        manifest: rows of all splits, including those that training and validation do not use.
+        manifest: rows of all splits, including rows that training and validation do not use.
         tasks: tasks of the model.
         model: model with its initial weights, on the CPU.
         loader: loader of the training split.

@@ -114,11 +114,11 @@ class DataLoader:
         yield from number_draws(self.order(epoch), len(self.images)).split(self.batch_size)
 
     def positions(self, draws: Tensor) -> Tensor:
-        """Return the positions of the images of these draws, int64 [n]."""
+        """Return the positions of the images of the given draws, int64 [n]."""
         return draws % len(self.images)
 
     def batch(self, draws: Tensor, epoch: int, device: torch.device) -> Batch:
-        """Load, augment and label the images of these draws."""
+        """Load, augment and label the images of the given draws."""
         indices = self.positions(draws)
         images = torch.from_numpy(np.ascontiguousarray(self.images[indices.numpy()])).to(device, non_blocking=True)
         host_seeds = sample_seeds(self.seed, epoch, draws)
@@ -142,13 +142,13 @@ class DataLoader:
         )
 
     def loss_weights_of(self, indices: Tensor) -> Tensor | None:
-        """Return the weights of the images at these positions in the primary objective, float32 [n], or None."""
+        """Return the weights of the images at the given positions in the primary objective, float32 [n], or None."""
         if self.group_dro is not None:
             return self.group_dro.weights(indices, indices)
         return None if self.loss_weights is None else self.loss_weights[indices]
 
     def keys_of(self, indices: Tensor) -> list[str]:
-        """Return the names of the images at these positions."""
+        """Return the names of the images at the given positions."""
         return [str(self.keys[number]) if len(self.keys) else str(number) for number in indices.tolist()]
 
     def _mixed(self, primary: Tensor, seeds: Tensor) -> Mixed | None:

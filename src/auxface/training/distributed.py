@@ -103,7 +103,7 @@ def _join_restarted_group(device: str) -> None:
 
 
 def _uses_all_parameters(recipe: Recipe) -> bool:
-    """Return whether every parameter gets a gradient in every step, so that DDP need not search for unused ones."""
+    """Return whether every parameter gets a gradient in every step, so that DDP does not have to find unused ones."""
     fixed, auxiliary = recipe.balance.kind == "fixed", recipe.auxiliary
     if recipe.scheme.kind != "joint" or recipe.primary.freeze or not recipe.encoder.name.startswith(("vit_", "deit")):
         return False

@@ -162,7 +162,7 @@ class LAFS(Objective):
         return tile(sample_patches(view.images, self._landmarks(batch, view, number), self.patch), self.grid)
 
     def _local(self, batch: Batch, number: int) -> tuple[Tensor, Mask]:
-        """Return the patches of a random subset of landmarks, arranged in the grid, and the mask of the others."""
+        """Return the patches of a random subset of landmarks, arranged in the grid, and the mask of other patches."""
         view = batch.views[self.views[number]]
         landmarks, total = self._landmarks(batch, view, number), self.grid[0] * self.grid[1]
         kept = min(max(round(self.options.local_fraction * total), 1), total - 1)
