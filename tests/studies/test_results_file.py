@@ -88,7 +88,7 @@ def test_folders_of_different_studies_are_refused(tmp_path, study_of):
     other = tmp_path / "other"
     other.mkdir()
     write_plan(other, study.model_copy(update={"name": "second"}), 7)
-    with pytest.raises(InputError, match="folders of one study"):
+    with pytest.raises(InputError, match="folders of the same study"):
         read_plan([tmp_path, other])
     with pytest.raises(InputError, match="contains no study results"):
         read_plan([tmp_path / "nowhere"])
