@@ -93,7 +93,7 @@ def test_a_recipe_names_each_choice_with_its_reason(images, slow_steps, tmp_path
 def test_an_output_that_exists_is_not_replaced(images, slow_steps, tmp_path):
     out = tmp_path / "recipe.yaml"
     out.write_text("mine\n")
-    with pytest.raises(InputError, match=r"recipe\.yaml exists"):
+    with pytest.raises(InputError, match=r"recipe\.yaml already exists"):
         plan(_manifest(images, "kept"), out, budget="70s", device="cpu", baselines=False)
     assert out.read_text() == "mine\n"
 
