@@ -5,8 +5,8 @@ Example::
     result = demo(Path("runs/demo"))
     result.page  # the report
 
-The demo runs every step from images to a report, without a data set or a GPU. One seed on synthetic faces is not
-evidence for or against a method.
+The demo runs every step from images to a report, without a data set or a GPU. Results from one seed on synthetic faces
+are not evidence for or against a method.
 """
 
 import os

@@ -93,7 +93,7 @@ class ObjectiveSchedule:
         return self._recipe.primary_weight if balance.kind == "fixed" else 0.5
 
     def trains_primary(self, progress: TrainProgress) -> bool:
-        """Return whether a step trains the heads; before the first step that does, their predictions are random."""
+        """Return whether a step trains the heads, whose predictions are random before the first of these steps."""
         return self.primary_weight(progress) > 0
 
     def ever_runs(self, auxiliary: str) -> bool:
@@ -108,7 +108,7 @@ class ObjectiveSchedule:
         return trained and weight > 0
 
     def freezes_encoder(self, progress: TrainProgress) -> bool:
-        """Return whether the primary objective does not train the encoder: ``primary.freeze`` or a probe."""
+        """Return whether the primary objective leaves the encoder unchanged: ``primary.freeze`` is set, or a probe."""
         is_probe = self._scheme.kind == "frozen" and progress.fraction >= self._pretraining
         return self._recipe.primary.freeze or is_probe
 

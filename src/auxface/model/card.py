@@ -17,7 +17,7 @@ _MARKUP = re.compile(r"[|`*$~\\]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<=\])\(|(?<!\w)_
 
 
 def markdown_text(value: object) -> str:
-    """Return a name as plain text of one line for Markdown; characters with a meaning become character references.
+    """Return a name as one line of plain text for Markdown; special characters become character references.
 
     Example:
         >>> markdown_text("a|b <i>*c*")

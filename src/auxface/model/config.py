@@ -126,7 +126,7 @@ class TaskRecord(BaseModel):
 
 
 class VerificationRecord(BaseModel):
-    """The minimum similarity of two images of the same person, chosen on pairs of the validation split."""
+    """The minimum similarity at which two images are considered the same person, chosen on validation pairs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -192,7 +192,7 @@ class JointModel(nn.Module):
 
     @property
     def views(self) -> tuple[ViewRequest, ...]:
-        """The views that are requested by auxiliaries that run in at least one step."""
+        """The views requested by auxiliaries that run in at least one step."""
         return tuple(dict.fromkeys(view for _, auxiliary in self._running() for view in auxiliary.views))
 
     def before_training(self, training: TrainingSet) -> None:

@@ -130,7 +130,7 @@ class BuildContext:
     """The encoder and the tasks for which an objective is built.
 
     Attributes:
-        encoder: the shared encoder, from which sizes are read; an objective that needs a copy must make it.
+        encoder: the shared encoder, from which sizes are read; an objective that needs its own encoder must copy it.
         tasks: the tasks of the primary objective.
         texture: texture map that replaces the image if an ``input`` is ``texture``.
         feature_width: dimension of the pooled features that the primary objective reads.

@@ -83,7 +83,7 @@ def _table(lines: list[str]) -> str:
 
 
 def _inline(text: str) -> str:
-    # The text of a card may hold character references, such as those of table bars.
+    # The text of a card may contain character references, for example for vertical bars in tables.
     parts = [escape(unescape(part)) for part in re.split(r"`([^`]*)`", text)]
     return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
 

@@ -68,7 +68,7 @@ class StudyData(Strict):
 
 
 class Method(Strict):
-    """A training method: a recipe, its settings, and the settings that vary."""
+    """A training method: a recipe, fixed settings, and varied settings."""
 
     recipe: str
     """Recipe file, relative to the study file's folder, or name of a packaged recipe."""

@@ -250,7 +250,7 @@ def _threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 def choose_same_person(
     model: JointModel, images: np.ndarray, labels: Mapping[str, Tensor]
 ) -> VerificationRecord | None:
-    """Choose the minimum similarity of two images of the same person on all pairs of validation images.
+    """Choose the minimum similarity at which two images are considered the same person, on all validation pairs.
 
     Args:
         model: the model.

@@ -193,7 +193,7 @@ class StepMeter:
 
 
 def epoch_line(epoch: int, epochs: int, entry: Mapping[str, float], seconds: float) -> str:
-    """Format the log entry of an epoch as one line: loss, figure on the validation split, duration."""
+    """Format the log entry of an epoch as one line: loss, validation metric, duration."""
     validated = [f"{name.removeprefix('val.')} {entry[name]:.3f} (val)" for name in entry if name.startswith("val.")]
     return ", ".join([f"epoch {epoch} of {epochs}: loss {entry['loss']:.3f}", *validated, f"{seconds:.1f} s"])
 

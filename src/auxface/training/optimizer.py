@@ -132,7 +132,7 @@ def learning_rates(total_steps: int, options: Train, *, pretraining: float = 0.0
 
 
 def _steps_of_pretraining(total_steps: int, pretraining: float) -> int:
-    """Return the first step after the first ``pretraining`` of the run, at which the objectives change."""
+    """Return the first step after the fraction ``pretraining`` of the run, at which the objectives change."""
     first = int(pretraining * total_steps)
     return first if first / total_steps >= pretraining else first + 1
 
