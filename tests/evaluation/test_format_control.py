@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from auxface.evaluation import Predictions, ScoredTask, audit_tables, compare_formats, probe_files
+from auxface.evaluation import Predictions, ScoredTask, audit_tables, compare_formats, compare_probe, probe_files
 from auxface.evaluation.report.opening import opening_sentences
-from auxface.evaluation.report.property_panels import file_sentences
+from auxface.evaluation.report.property_panels import feature_sentences, file_sentences
 
 TASK = ScoredTask("forged", "binary", ("real", "fake"), {"fake": 0.5})
 
@@ -44,7 +44,7 @@ def test_probe_has_the_auc_of_the_property_that_differs(truth):
     _, found = probed(truth, 1.5)
     sizes = files(truth, 1.5, 3)["bytes"]
     assert found.file_probe.value.value == pytest.approx(roc_auc_score(truth, sizes), abs=0.005)
-    assert found.file_probe.properties == ("bytes",)
+    assert found.file_probe.inputs == ("bytes",)
     assert found.file_probe.model == found.overall["auc"]
 
 
@@ -101,3 +101,36 @@ def test_formats_are_compared_on_the_same_samples(truth):
     (text,) = file_sentences({"ours": audited})
     assert "not significant" in text
     assert "is lost" not in text
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "sentence", "at_the_top"),
+    [
+        (0.5, 1.5, "The lead of ours over it, +", False),
+        (1.5, 0.5, "ours is worse than the probe; the difference is \u2212", True),
+        (1.0, 1.02, "is not significant: what was learned", True),
+    ],
+)
+def test_sentences_on_the_lead_over_a_probe_hold(truth, own, other, sentence, at_the_top):
+    table = scored(truth, own)
+    score = scored(truth, other, seed=7).frame["score.forged.fake"].to_numpy()
+    audit = audit_tables({"ours": table}, resamples=200)
+    found = audit.models["ours"].tasks["forged"]
+    probe = found.feature_probe = compare_probe(TASK, table, np.stack([1 - score, score], axis=1), ("HOG",))
+    ours, theirs = (roc_auc_score(truth, one) for one in (table.frame["score.forged.fake"], score))
+    assert probe.lead.value == pytest.approx(ours - theirs)
+    assert probe.is_exceeded == (own == 0.5)
+    assert probe.lead.low < probe.lead.value < probe.lead.high
+    (text,) = feature_sentences({"ours": found})
+    assert sentence in text
+    assert ("is significant" in text) == probe.is_exceeded
+    first = opening_sentences(audit, "forged")[0].text
+    assert ("not significantly better than logistic regression on fixed features" in first) == at_the_top
+
+
+def test_a_probe_at_chance_is_named_as_such(truth):
+    table = scored(truth, 0.5)
+    audited = audit_tables({"ours": table}, resamples=100).models["ours"].tasks["forged"]
+    noise = np.random.default_rng(3).random(len(truth))
+    audited.feature_probe = compare_probe(TASK, table, np.stack([1 - noise, noise], axis=1), ("HOG",))
+    assert "which is not significantly better than chance" in feature_sentences({"ours": audited})[0]

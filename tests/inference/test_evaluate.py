@@ -216,7 +216,20 @@ def test_a_format_that_differs_by_class_is_reported(recoded):
     assert "File properties alone" in html.unescape((out / "report.html").read_text())
     report = json.loads((out / "report.json").read_text())["tasks"]["forged"]
     assert report["file_probe"]["probe"]["value"] == 1
-    assert set(report["file_probe"]["properties"]) >= {"format"}
+    assert set(report["file_probe"]["inputs"]) >= {"format"}
+
+
+def test_the_lead_over_frozen_features_is_reported(recoded):
+    out, found = recoded
+    for task in ("forged", "emotion"):
+        audited = found.models["run"].tasks[task]
+        probe = audited.feature_probe
+        metric = "auc" if task == "forged" else "balanced_accuracy"
+        assert probe.model.value == audited.overall[metric].value
+        assert probe.lead.value == pytest.approx(probe.model.value - probe.value.value)
+        report = json.loads((out / "report.json").read_text())["tasks"][task]["feature_probe"]
+        assert report["lead"]["value"] == pytest.approx(probe.lead.value, abs=1e-4)
+    assert "<h2>Without training the encoder</h2>" in (out / "report.html").read_text()
 
 
 def test_one_format_is_scored_beside_the_original(recoded):

@@ -15,7 +15,7 @@ from auxface.evaluation.clusters import Clusters
 from auxface.evaluation.columns import Columns
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.detection_failure import DetectionFailures, failure_to_detect
-from auxface.evaluation.format_control import FileProbe, FormatComparison, compare_formats, probe_files
+from auxface.evaluation.format_control import FormatComparison, Probe, compare_formats, compare_probe, probe_files
 from auxface.evaluation.gap_power import clusters_per_level, smallest_gap
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import (
@@ -76,7 +76,6 @@ __all__ = [
     "DetectionFailures",
     "Estimate",
     "Figure",
-    "FileProbe",
     "FormatComparison",
     "LevelThresholds",
     "METRICS",
@@ -86,6 +85,7 @@ __all__ = [
     "ModelAudit",
     "PairFigures",
     "Predictions",
+    "Probe",
     "ScoredPairs",
     "Section",
     "TableError",
@@ -102,6 +102,7 @@ __all__ = [
     "choose_threshold",
     "clusters_per_level",
     "compare_formats",
+    "compare_probe",
     "cross_dataset",
     "expected_calibration_error",
     "failure_to_detect",

@@ -1,7 +1,8 @@
-"""Controls for file format: a probe that uses only file properties, and a comparison with images in one format.
+"""Controls for the data: probes on file properties or given features, and a comparison with images in one format.
 
 If a label depends on how files were made, for example if real images are JPEG and generated ones PNG, it can be
 predicted without the face. :func:`probe_files` fits a logistic regression on file properties alone.
+:func:`compare_probe` compares the model with any other simple classifier, such as one on features of a frozen encoder.
 :func:`compare_formats` compares the scores of the original images with those of the same images in a common format.
 
 >>> generator = np.random.default_rng(0)
@@ -9,7 +10,7 @@ predicted without the face. :func:`probe_files` fits a logistic regression on fi
 >>> files = pd.DataFrame({"bytes": generator.normal(9000, 900, 200), "format": np.where(fake == 1, "PNG", "JPEG")})
 >>> table = Predictions(pd.DataFrame({"true.t": fake, "score.t.fake": generator.random(200)}), ())
 >>> probe = probe_files(ScoredTask("t", "binary", ("real", "fake")), table, files, fake, files, resamples=100)
->>> probe.value.value, probe.predicts, probe.properties
+>>> probe.value.value, probe.predicts, probe.inputs
 (1.0, True, ('bytes', 'format'))
 """
 
@@ -28,25 +29,30 @@ from auxface.evaluation.predictions import Predictions, ScoredTask, text_of
 
 # A category with fewer training rows than this gets no coefficient of its own.
 _FEWEST_ROWS = 10
+_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class FileProbe:
-    """A logistic regression on file properties, fitted to training files and evaluated on the table.
+class Probe:
+    """A simple classifier, fitted to the training split and compared with the model on the same samples.
 
     Attributes:
         metric: name of the metric: ``auc``, or ``balanced_accuracy`` for more than two classes.
         value: metric of the probe.
-        model: metric of the model, on all its samples.
+        model: metric of the model on the same samples.
+        lead: metric of the model minus that of the probe.
+        p: two-sided p-value for a lead of 0; None if the lead has no interval.
         chance: metric of a constant prediction.
-        properties: names of the file properties that the probe uses.
+        inputs: names of the inputs of the probe, such as file properties.
     """
 
     metric: str
     value: Estimate
     model: Estimate
+    lead: Estimate
+    p: float | None
     chance: float
-    properties: tuple[str, ...]
+    inputs: tuple[str, ...]
 
     @property
     def predicts(self) -> bool:
@@ -60,14 +66,16 @@ class FileProbe:
             return False
         return self.value.value - self.chance >= 0.5 * (self.model.value - self.chance)
 
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether the model is significantly better than the probe."""
+        return self.lead.low is not None and self.lead.low > 0 and self.p is not None and self.p < _SIGNIFICANT
+
     def to_dict(self) -> dict[str, object]:
         """Return the probe in the form of ``report.json``."""
-        facts: dict[str, object] = {
-            "metric": self.metric,
-            "chance": rounded(self.chance),
-            "properties": list(self.properties),
-        }
-        return facts | {"probe": self.value.to_dict(), "model": self.model.to_dict()}
+        facts: dict[str, object] = {"metric": self.metric, "chance": rounded(self.chance), "inputs": list(self.inputs)}
+        numbers = {"probe": self.value.to_dict(), "model": self.model.to_dict(), "lead": self.lead.to_dict()}
+        return facts | numbers | {"p": None if self.p is None else rounded(self.p)}
 
 
 def probe_files(
@@ -79,7 +87,7 @@ def probe_files(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> FileProbe | None:
+) -> Probe | None:
     """Return how well file properties alone predict a binary or class task.
 
     Args:
@@ -104,15 +112,41 @@ def probe_files(
     if not used or code[known].nunique() < 2:
         return None
     scores = _fitted_scores(inputs, code[known].to_numpy(int), len(names))
+    return compare_probe(task, table, scores, tuple(used), resamples=resamples, seed=seed)
+
+
+def compare_probe(
+    task: ScoredTask,
+    table: Predictions,
+    scores: np.ndarray,
+    inputs: tuple[str, ...],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Probe | None:
+    """Return the metric of a probe and the lead of the model over it.
+
+    Args:
+        task: binary or class task to measure.
+        table: predictions of the model.
+        scores: class probabilities of the probe for each row of ``table``, [rows, classes].
+        inputs: names of the inputs of the probe.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+
+    Returns:
+        The probe; None if the metric cannot be measured for it or for the model.
+    """
     columns = {name: scores[:, place] for name, place in zip(task.score_columns(), _columns(task))}
     kept = [name for name in table.frame.columns if not str(name).startswith(("score.", "predicted."))]
     probe = Predictions(table.frame[kept].assign(**columns), (replace(task, level_thresholds=None, abstain=None),))
-    metric = "auc" if len(names) == 2 else "balanced_accuracy"
+    metric = "auc" if len(task.classes) == 2 else "balanced_accuracy"
     value, model = (_draws(one, task, metric, resamples, seed) for one in (probe, table))
     if value is None or model is None:
         return None
-    chance = 0.5 if metric == "auc" else 1 / len(names)
-    return FileProbe(metric, value.estimate(), model.estimate(), chance, tuple(used))
+    lead, p = _difference(model, value)
+    chance = 0.5 if metric == "auc" else 1 / len(task.classes)
+    return Probe(metric, value.estimate(), model.estimate(), lead, p, chance, inputs)
 
 
 def _place(names: tuple[str, ...], value: object) -> float:
@@ -222,7 +256,12 @@ def compare_formats(
     one, other = (_draws(table, task, "auc", resamples, seed) for table in (before, after))
     if one is None or other is None:
         return None
-    draws = Draws(other.values - one.values, one.n, one.clusters, one.units, why=one.why or other.why)
-    difference = draws.estimate()
-    p = p_value(draws) if difference.low is not None else None
+    difference, p = _difference(other, one)
     return FormatComparison(text, one.estimate(), other.estimate(), difference, p)
+
+
+def _difference(first: Draws, second: Draws) -> tuple[Estimate, float | None]:
+    """Return ``first`` minus ``second``, measured on the same resamples, and its p-value."""
+    draws = Draws(first.values - second.values, first.n, first.clusters, first.units, why=first.why or second.why)
+    found = draws.estimate()
+    return found, p_value(draws) if found.low is not None else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.detection_failure import DetectionFailures
-from auxface.evaluation.format_control import FileProbe, FormatComparison
+from auxface.evaluation.format_control import FormatComparison, Probe
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Draws, Estimate, rounded
 from auxface.evaluation.metrics import PRIMARY, decision_metric
@@ -138,6 +138,8 @@ class TaskAudit:
         temperature: temperature fitted on the validation table; None if there is none.
         weak_segments: regions of the properties in which the model performs worse; None if no properties are known.
         file_probe: metric of a probe that uses only file properties; None if it was not measured.
+        feature_probe: metric of a probe on features of an encoder that was not trained on these data; None if it was
+            not measured.
         same_format: comparison with the AUC on images in a common format; None if it was not measured.
         reliability: bins of the reliability diagram.
         confusion: confusion matrix of counts, with true classes in rows and predicted classes in columns; None for
@@ -165,7 +167,8 @@ class TaskAudit:
     calibrated: Estimates = field(default_factory=dict)
     temperature: float | None = None
     weak_segments: WeakSegments | None = None
-    file_probe: FileProbe | None = None
+    file_probe: Probe | None = None
+    feature_probe: Probe | None = None
     same_format: FormatComparison | None = None
     reliability: list[Bin] = field(default_factory=list)
     confusion: np.ndarray | None = None
@@ -229,6 +232,7 @@ class TaskAudit:
             "temperature": self.temperature,
             "weak_segments": self.weak_segments.to_dict() if self.weak_segments else None,
             "file_probe": self.file_probe.to_dict() if self.file_probe else None,
+            "feature_probe": self.feature_probe.to_dict() if self.feature_probe else None,
             "same_format": self.same_format.to_dict() if self.same_format else None,
             "level_thresholds": None if self.task.level_thresholds is None else self.task.level_thresholds.to_dict(),
             "reliability": [

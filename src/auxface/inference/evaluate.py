@@ -16,8 +16,8 @@ import pandas as pd
 from auxface import evaluation
 from auxface.data.corruptions import SEVERITIES
 from auxface.data.manifest import Manifest, read_manifest
-from auxface.data.samples import load_samples
-from auxface.device import check_device
+from auxface.data.samples import LoadedSamples, load_samples
+from auxface.device import check_device, resolve_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
 from auxface.evaluation.intervals import RESAMPLES
@@ -26,6 +26,7 @@ from auxface.inference.perturbations import ATTACKS, can_be_attacked, perturbati
 from auxface.inference.reconstruction_error import reconstruction_figure
 from auxface.inference.sample_properties import (
     manifest_files,
+    probe_frozen_features,
     probe_manifest,
     score_in_one_format,
     two_class_tasks,
@@ -140,10 +141,11 @@ def evaluate(
     figures: dict[str, evaluation.Figure] = {}
     explanations: list[evaluation.Section] = []
     files: dict[str, pd.DataFrame | None] = {}
+    loaded_samples: dict[str, LoadedSamples] = {}
     recoded: dict[str, tuple[evaluation.Predictions, str]] = {}
     for model in loaded:
         name, recipe = model.name, model.config.recipe
-        samples = load_samples(scored, split, recipe)
+        samples = loaded_samples[name] = load_samples(scored, split, recipe)
         tables[name], robustness[name] = score_split(
             model, samples, data, split, perturbed=perturbed, severities=severities, seed=seed
         )
@@ -179,6 +181,10 @@ def evaluate(
         audit.failure_to_detect = detection_failures(data, scored, split, resamples=resamples, seed=seed)
         if split != "train":
             probe_manifest(audit, tables, manifest, files, resamples=resamples, seed=seed)
+            probe_frozen_features(
+                audit, tables, loaded, loaded_samples, manifest,
+                device=resolve_device(device), resamples=resamples, seed=seed,
+            )  # fmt: skip
         for name, (table, text) in recoded.items():
             for task in map(audit.models[name].tasks.__getitem__, compared[name]):
                 task.same_format = evaluation.compare_formats(

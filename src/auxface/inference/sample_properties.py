@@ -1,4 +1,4 @@
-"""Properties of evaluated samples, a probe that uses only file properties, and scores of images in a common format.
+"""Properties of evaluated samples, probes on file properties and frozen features, and scores in a common format.
 
 Example::
 
@@ -8,13 +8,14 @@ Example::
 """
 
 import io
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 
 from auxface import evaluation
@@ -26,10 +27,20 @@ from auxface.data.samples import LoadedSamples
 from auxface.data.shards import is_sharded
 from auxface.errors import InputError
 from auxface.inference.score_split import EvaluatedModel, predictions_table
+from auxface.objectives import probabilities
 from auxface.progress import progress_bar
+from auxface.training.baselines import (
+    MEASURED_ROWS,
+    TRAINING_ROWS,
+    Extractor,
+    frozen_features,
+    read_rows,
+    reduce_features,
+    regression_logits,
+    spaced_rows,
+)
+from auxface.training.tasks import label_tensors
 
-# For the probe, the headers of at most this many training files are read.
-_PROBE_ROWS = 4000
 _BEST_QUALITY = 75
 _AT_ONCE = 512
 
@@ -88,8 +99,7 @@ def probe_manifest(
     rows = manifest.table[manifest.table["split"] == "train"]
     if rows.empty or any(found is None for found in files.values()):
         return
-    chosen = np.unique(np.linspace(0, len(rows) - 1, _PROBE_ROWS).astype(int))
-    train = replace(manifest, table=rows.iloc[chosen].reset_index(drop=True))
+    train = replace(manifest, table=rows.iloc[spaced_rows(len(rows), TRAINING_ROWS)].reset_index(drop=True))
     known = manifest_files(train, "train")
     if known is None:
         return
@@ -101,6 +111,99 @@ def probe_manifest(
                 task.file_probe = evaluation.probe_files(
                     task.task, tables[name], known, labels, own, resamples=resamples, seed=seed
                 )
+
+
+def probe_frozen_features(
+    audit: evaluation.Audit,
+    tables: Mapping[str, evaluation.Predictions],
+    models: Sequence[EvaluatedModel],
+    samples: Mapping[str, LoadedSamples],
+    manifest: Manifest,
+    *,
+    device: str,
+    resamples: int,
+    seed: int,
+) -> None:
+    """Add to each binary or class task a probe on the features of an encoder that was not trained on these data.
+
+    The probe is a logistic regression on at most 4,000 training images and is measured on at most 2,000 samples. Video
+    models and manifests of shards have no probe.
+
+    Args:
+        audit: results of the audit, to which the probes are added.
+        tables: predictions of each model, by name.
+        models: evaluated models, whose image size and crop the images have.
+        samples: evaluated samples of each model, by name.
+        manifest: whole manifest, with all splits.
+        device: device of the frozen encoder.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+    """
+    images = [model for model in models if model.config.recipe.encoder.num_frames is None]
+    probed = {
+        model.name: [task.learned_task() for task in model.config.tasks if task.kind in ("binary", "class")]
+        for model in images
+    }
+    if is_sharded(manifest) or not any(probed.values()) or not (manifest.table["split"] == "train").any():
+        return
+    train = manifest.only("train")
+    name, extract = frozen_features(device)
+    features: dict[tuple[int, float], _Features] = {}
+    for model in images:
+        recipe = model.config.recipe.encoder
+        key = (recipe.image_size, recipe.evaluation_crop)
+        if key not in features:
+            features[key] = _features(extract, train, samples[model.name], *key)
+        found = features[key]
+        if not len(found.train):
+            return
+        table = tables[model.name]
+        part = replace(table, frame=table.frame.iloc[found.rows].reset_index(drop=True))
+        labels = label_tensors(found.manifest, tuple(probed[model.name]))
+        for task in probed[model.name]:
+            target = labels[task.name].numpy()
+            if len(np.unique(target[target >= 0])) < 2:
+                continue
+            logits = torch.from_numpy(regression_logits(task, found.train, target, found.measured))
+            audited = audit.models[model.name].tasks[task.name]
+            scores = probabilities(task, logits).numpy()
+            audited.feature_probe = evaluation.compare_probe(
+                audited.task,
+                part,
+                np.hstack([1 - scores, scores]) if task.kind == "binary" else scores,
+                (name,),
+                resamples=resamples,
+                seed=seed,
+            )
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Reduced features of training rows and of measured rows, the manifest of the former, the rows of the latter."""
+
+    train: np.ndarray
+    measured: np.ndarray
+    manifest: Manifest
+    rows: np.ndarray
+
+
+def _features(extract: Extractor, train: Manifest, samples: LoadedSamples, size: int, crop: float) -> _Features:
+    parts, tables = [], []
+    chosen = spaced_rows(len(train.table), TRAINING_ROWS)
+    for start in range(0, len(chosen), _AT_ONCE):
+        part, images = read_rows(train, chosen[start : start + _AT_ONCE], size, crop=crop, name="train")
+        tables.append(part.table)
+        parts += [extract(images)] if len(images) else []
+    rows = spaced_rows(len(samples.images), MEASURED_ROWS)
+    with progress_bar("features for the probe", len(rows), "images") as advance:
+        own = []
+        for start in range(0, len(rows), _AT_ONCE):
+            own.append(extract(np.asarray(samples.images[rows[start : start + _AT_ONCE]])))
+            advance(len(own[-1]))
+    known = replace(train, table=pd.concat(tables, ignore_index=True))
+    if not parts:
+        return _Features(np.empty((0, 0)), np.empty((0, 0)), known, rows)
+    return _Features(*reduce_features(np.concatenate(parts), np.concatenate(own)), known, rows)
 
 
 def two_class_tasks(model: EvaluatedModel) -> list[str]:

@@ -1,9 +1,10 @@
-"""Report panels for weak segments, the file-property probe, the format comparison, and failures to detect."""
+"""Report panels for weak segments, the probes, the format comparison, and failures to detect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from auxface.evaluation.detection_failure import DetectionFailures
+from auxface.evaluation.format_control import Probe
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, format_value
 from auxface.evaluation.report.wording import (
@@ -101,12 +102,7 @@ def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
     for model, audited in found.items():
         probe, formats = audited.file_probe, audited.same_format
         if probe is not None and probe.value.value is not None and probe.value.low is not None:
-            title = METRICS[probe.metric].title
-            text = (
-                f"File properties alone ({listed(map(words, probe.properties))}) reach {_article(title)} of "
-                f"{format_value(probe.metric, probe.value.value)}{interval_text(probe.metric, probe.value)} on this "
-                "split"
-            )
+            text = f"File properties alone ({listed(map(words, probe.inputs))}) reach {_reached(probe)}"
             reached = f"{model} reaches {format_value(probe.metric, probe.model.value)}."
             if probe.explains_half:
                 text += (
@@ -126,16 +122,50 @@ def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
     return sentences
 
 
-def probe_warning(audited: TaskAudit) -> str:
-    """Return a warning if file properties alone reach half of the model's skill; otherwise ""."""
-    probe = audited.file_probe
-    if probe is None or not probe.explains_half:
+def feature_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
+    """Return a sentence on the lead of each model over the probe on frozen features."""
+    sentences = []
+    for model, audited in found.items():
+        probe = audited.feature_probe
+        if probe is None or probe.value.value is None or probe.lead.value is None:
+            continue
+        chance = "" if probe.predicts else ", which is not significantly better than chance"
+        text = f"The probe ({words(probe.inputs[0])}) reaches {_reached(probe)}{chance}. "
+        lead = f"{format_difference(probe.metric, probe.lead.value)}{_ends(probe.metric, probe.lead)}"
+        if probe.is_exceeded:
+            text += f"The lead of {model} over it, {lead}, is significant."
+        elif probe.lead.high is not None and probe.lead.high < 0:
+            text += f"{model} is worse than the probe; the difference is {lead}."
+        else:
+            text += (
+                f"The lead of {model} over it, {lead}, is not significant: what was learned in training is not shown "
+                "to help."
+            )
+        sentences.append(text)
+    return sentences
+
+
+def _reached(probe: Probe) -> str:
+    value = f"{format_value(probe.metric, probe.value.value)}{interval_text(probe.metric, probe.value)}"
+    return f"{_article(METRICS[probe.metric].title)} of {value} on {probe.value.n:,} samples of this split"
+
+
+def _ends(metric: str, difference: Estimate) -> str:
+    if difference.low is None or difference.high is None:
         return ""
-    title = METRICS[probe.metric].title
-    return (
-        f" File properties alone, without the face, reach {_article(title)} of "
-        f"{format_value(probe.metric, probe.value.value)}{interval_text(probe.metric, probe.value)} on this split."
-    )
+    ends = f"{format_difference(metric, difference.low)} to {format_difference(metric, difference.high)}"
+    return f" (95% interval {ends})"
+
+
+def probe_warning(audited: TaskAudit) -> str:
+    """Return warnings if a probe explains the model's skill: half of it from files alone, or all of it; else ""."""
+    text = ""
+    files, features = audited.file_probe, audited.feature_probe
+    if files is not None and files.explains_half:
+        text += f" File properties alone, without the face, reach {_reached(files)}."
+    if features is not None and features.lead.low is not None and not features.is_exceeded:
+        text += f" It is not significantly better than logistic regression on fixed features ({features.inputs[0]})."
+    return text
 
 
 def _article(title: str) -> str:
@@ -155,9 +185,8 @@ def _format_sentence(model: str, audited: TaskAudit) -> str:
     )
     if difference.low is None or difference.high is None:
         return text + "."
-    ends = f"{format_difference('auc', difference.low)} to {format_difference('auc', difference.high)}"
     significant = formats.p is not None and formats.p < SIGNIFICANT and not difference.low <= 0 <= difference.high
-    text += f" (95% interval {ends}) and {'significant' if significant else 'not significant'}."
+    text += f"{_ends('auc', difference)} and {'significant' if significant else 'not significant'}."
     if significant and formats.lost is not None and formats.lost > 0:
         text += f" {formats.lost:.0%} of the AUC's margin over 0.5 is lost when the formats are unified."
     return text

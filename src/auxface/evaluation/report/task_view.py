@@ -31,7 +31,7 @@ from auxface.evaluation.report.group_panels import (
     trade_rows,
 )
 from auxface.evaluation.report.opening import Sentence, best_model, opening_sentences
-from auxface.evaluation.report.property_panels import SegmentPanel, file_sentences, segment_panels
+from auxface.evaluation.report.property_panels import SegmentPanel, feature_sentences, file_sentences, segment_panels
 from auxface.evaluation.report.wording import Cell, comparison_sentence, interval_text, metric_cell, value_cell, words
 from auxface.evaluation.results import Audit, CostPoint, TaskAudit
 
@@ -107,6 +107,7 @@ class TaskView:
     costs: CostPanel | None
     segments: list[SegmentPanel]
     files: list[str]
+    features: list[str]
     missing: list[MissingRow]
 
 
@@ -146,6 +147,7 @@ def task_view(audit: Audit, task: str) -> TaskView:
         costs=_cost_panel(found, places),
         segments=segment_panels(found),
         files=file_sentences(found),
+        features=feature_sentences(found),
         missing=_missing(audit, found, places),
     )
 
