@@ -207,3 +207,36 @@ def test_a_table_without_a_header_line_is_refused(frame, tmp_path):
     frame[["y", "p"]].to_csv(tmp_path / "t.csv", index=False, header=False)
     with pytest.raises(InputError, match="first line holds numbers; expected a header line"):
         auxface.audit(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_column_of_lists_is_named_and_not_used(frame, tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    wide = frame.assign(embedding=[[0.1, 0.2]] * len(frame))
+    wide.to_parquet(path) if suffix == "parquet" else wide.to_json(path, orient="records", lines=True)
+    found = auxface.audit(path, true="y", score="p", groups=["sex"], resamples=100)
+    assert any(note.startswith("Column embedding: a list in each row, which is not used") for note in found.notes)
+    assert not any("not used: embedding" in note for note in found.notes)
+    with pytest.raises(InputError, match=r"embedding.* list"):
+        auxface.audit(path, true="y", score="embedding", resamples=100)
+
+
+def test_a_data_frame_may_have_a_column_of_lists(frame):
+    wide = frame.assign(embedding=[np.zeros(2)] * len(frame))
+    assert auc_of(wide, true="y", score="p") == pytest.approx(roc_auc_score(frame["y"], frame["p"]))
+
+
+def test_objects_within_json_lines_are_columns(frame, tmp_path):
+    rows = [{"y": int(y), "scores": {"no": 1 - p, "yes": p}} for y, p in zip(frame["y"], frame["p"])]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = auc_of(tmp_path / "t.jsonl", true="y", score="scores.yes")
+    assert found == pytest.approx(roc_auc_score(frame["y"], frame["p"]))
+
+
+def test_angles_of_the_head_are_properties(frame):
+    turned = frame.assign(head_yaw=np.linspace(-60, 60, len(frame)), pitch="left")
+    found = auxface.audit(turned, true="y", score="p", resamples=100)
+    (task,) = next(iter(found.models.values())).tasks.values()
+    assert any("properties 'head_yaw'" in note for note in found.notes)
+    assert task.weak_segments.tried > 0
+    assert set(task.weak_segments.properties) <= {"head_yaw", "sex"}

@@ -10,6 +10,7 @@ import pytest
 from auxface.evaluation import Predictions, ScoredTask, audit_tables
 from auxface.evaluation.audit import audit
 from auxface.evaluation.intervals import draw_resamples
+from auxface.evaluation.report.property_panels import segment_panels
 from auxface.evaluation.weak_segments import MOST_TESTED, weak_segments
 
 TASK = ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5})
@@ -134,3 +135,28 @@ def test_equal_performance_rarely_confirms_a_segment(frames):
         false += any(one.confirmed for one in weak.segments)
     print(f"falsely confirmed with {frames} frames a video: {false / 200:.1%}")
     assert false / 200 <= 0.05 + 0.031
+
+
+def test_a_segment_with_few_clusters_states_why_it_is_not_tested():
+    searched = samples(1, weakness=0.6)
+    # Only 14 dark samples of women remain where segments are tested.
+    table = samples(2, weakness=0.6).frame
+    rare = (table["property.brightness"] < 0.3) & (table["group.sex"] == "F")
+    kept = Predictions(table[~rare | (rare.cumsum() <= 14)].reset_index(drop=True), (TASK,))
+    audited = audit_tables({"m": kept}, search={"m": searched}, resamples=200).models["m"].tasks["forged"]
+    untested = [one for one in audited.weak_segments.segments if one.p is None]
+    assert untested
+    assert "fewer than 10 clusters" in untested[0].not_tested
+    entries = {one["segment"]: one for one in audited.weak_segments.to_dict()["segments"]}
+    assert entries[untested[0].name]["why"] == untested[0].not_tested
+    (panel,) = segment_panels({"m": audited})
+    assert any(row.verdict == f"not tested: {untested[0].not_tested}" for row in panel.rows)
+
+
+def test_units_are_given_for_measured_properties_only():
+    table = samples(1, weakness=0.3)
+    assert found(table).units == {}
+    measured = replace(table, provenance={"manifest_hash": "0"})
+    units = found(measured).units
+    assert units["brightness"] == "0 to 1"
+    assert set(units) == {"brightness", "sharpness"}

@@ -59,12 +59,16 @@ def check_plain(frame: pd.DataFrame, where: str) -> None:
         TableError: a column holds lists or other values that are not plain.
     """
     for name in frame.columns:
-        column = frame[name]
-        if column.dtype != object:
-            continue
-        unhashable = sorted({type(value).__name__ for value in column.array if value.__hash__ is None})
-        if unhashable:
-            raise TableError(f"{where}: column '{name}' holds a {unhashable[0]}; expected text or numbers")
+        kind = nested_kind(frame[name])
+        if kind:
+            raise TableError(f"{where}: column '{name}' holds a {kind}; expected text or numbers")
+
+
+def nested_kind(column: pd.Series) -> str:
+    """Return the type of the lists, mappings or arrays in a column, such as ``list``; "" if there are none."""
+    if column.dtype != object:
+        return ""
+    return min((type(value).__name__ for value in column.array if value.__hash__ is None), default="")
 
 
 def _check_names(predictions: Predictions, where: str) -> None:

@@ -40,6 +40,10 @@ SOURCE = {
 }  # fmt: skip
 
 
+POSE = {f"{prefix}{angle}" for prefix in ("", "head_", "pose_", "face_") for angle in ("yaw", "pitch", "roll")}
+"""Angles of the head."""
+
+
 def named_like(names: Sequence[str], known: set[str]) -> list[str]:
     """Return the columns with one of the known names, ignoring case, spaces and punctuation."""
     return [name for name in names if plain_name(name) in known]

@@ -20,6 +20,7 @@ import pandas as pd
 from auxface.evaluation.column_names import (
     EITHER,
     GROUP_WORDS,
+    POSE,
     SCORE,
     SOURCE,
     TRUE,
@@ -142,6 +143,7 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         found.renamed |= {name: name for name in names if name in _OURS and name not in found.renamed}
         if not columns.groups:
             _find_groups(frame, found)
+    pose = [] if has_our_names(names, columns) else _find_pose(frame, found, [*named.values()])
     for name in columns.groups:
         found.renamed[named[name]] = f"group.{named[name].removeprefix('group.')}"
     chosen = frame[list(found.renamed)].rename(columns=found.renamed)
@@ -156,6 +158,7 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         numbers = None if pd.api.types.is_bool_dtype(column) else to_numbers(column)
         chosen[f"property.{plain}"] = column if numbers is None else numbers
         found.notes += _property_notes(plain, chosen[f"property.{plain}"])
+    chosen = chosen.assign(**{f"property.{name}": to_numbers(frame[name]) for name in pose})
     if columns.weight is not None:
         chosen["weight"] = _weights(frame[named[columns.weight]], named[columns.weight], where)
     if columns.cluster_column is not None:
@@ -171,6 +174,14 @@ def unused_note(names: Sequence[str]) -> list[str]:
     """Return a note on the unused columns; an empty list if all columns were used."""
     shown = [name for name in names if not name.startswith(("Unnamed:", "__index_level_"))]
     return [f"Columns that were not used: {_listed(shown)}."] if shown else []
+
+
+def lists_note(names: Sequence[str]) -> list[str]:
+    """Return a note on columns of lists, such as embeddings, which cannot be used; an empty list if there are none."""
+    if not names:
+        return []
+    columns = "Column " if len(names) == 1 else "Columns "
+    return [f"{columns}{_listed(names)}: a list in each row, which is not used; a column needs one value per row."]
 
 
 @dataclass
@@ -285,6 +296,23 @@ def _find_groups(frame: pd.DataFrame, found: _Found) -> None:
         found.notes.append(f"Column '{name}' was not used as a group: {why}. To use it: --group {shlex.quote(name)}.")
     if groups:
         found.said.append("groups " + ", ".join(f"'{name}'" for name in groups))
+
+
+def _find_pose(frame: pd.DataFrame, found: _Found, named: Sequence[str]) -> list[str]:
+    """Return the numeric columns named yaw, pitch or roll, in which weak segments are searched."""
+    pose = [
+        name
+        for name in map(str, frame.columns)
+        if plain_name(name) in POSE
+        and name not in found.renamed
+        and name not in found.used
+        and name not in named
+        and to_numbers(frame[name]) is not None
+    ]
+    if pose:
+        found.said.append("properties " + ", ".join(f"'{name}'" for name in pose))
+        found.used |= set(pose)
+    return pose
 
 
 def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> None:

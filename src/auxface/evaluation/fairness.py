@@ -39,7 +39,7 @@ from auxface.evaluation.intervals import (
     plain_percentile,
     ratio_interval,
 )
-from auxface.evaluation.measure import LevelDraws
+from auxface.evaluation.measure import ONE_CLASS, LevelDraws
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.metrics.metric import Metric
 
@@ -201,7 +201,9 @@ def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, l
     """Return widened draws [levels, 1+R] and names of the levels in gaps, or the reason if there are too few levels."""
     measured = {name: metrics[metric] for name, metrics in levels.items() if in_gaps(metrics[metric])}
     if len(measured) < 2:
-        return f"{len(measured)} of {len(levels)} levels have {MINIMUM_IN_GAP} clusters or more; a gap needs two"
+        if levels and all((metrics[metric].why or "").startswith(ONE_CLASS) for metrics in levels.values()):
+            return "each level has only one class"
+        return f"{len(measured)} of {len(levels)} levels have {MINIMUM_IN_GAP} clusters; a gap needs 2"
     return np.stack([_widened(name, draws) for name, draws in measured.items()]), list(measured)
 
 

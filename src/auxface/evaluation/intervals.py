@@ -169,8 +169,12 @@ class Estimate:
 
 
 def rounded(number: float, digits: int = 4) -> float:
-    """Round a number to the significant digits used in ``report.json``; the CSV files have all digits."""
-    return float(f"{number:.{digits}g}")
+    """Round a number to the significant digits used in ``report.json``; the CSV files have all digits.
+
+    Whole numbers are returned as ``int``, so that ``report.json`` has ``1`` in place of ``1.0``.
+    """
+    found = float(f"{number:.{digits}g}")
+    return int(found) if found.is_integer() and abs(found) < 10**digits else found
 
 
 IntervalRule = Callable[["Draws"], tuple[float, float]]

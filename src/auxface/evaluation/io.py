@@ -15,8 +15,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auxface.evaluation.checks import check_plain, check_predictions
-from auxface.evaluation.columns import CONDITION, Columns, rename_columns, unused_note, used_columns
+from auxface.evaluation.checks import check_plain, check_predictions, nested_kind
+from auxface.evaluation.column_names import plain_name
+from auxface.evaluation.columns import (
+    CONDITION,
+    Columns,
+    is_ours,
+    lists_note,
+    rename_columns,
+    unused_note,
+    used_columns,
+)
 from auxface.evaluation.groups import clean_levels, dirty_levels
 from auxface.evaluation.header import dump_header, parse_header, parse_origin, parse_tasks
 from auxface.evaluation.infer_tasks import infer_tasks
@@ -173,10 +182,14 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
                 f"{where}: no column true.TASK; a table needs columns true.TASK and score.TASK.CLASS, or name them "
                 f"with --true COLUMN --score COLUMN (columns: {', '.join(found.skipped[:20])})"
             )
-    check_plain(found.frame, where)
-    frame, notes = rename_columns(found.frame, columns, where)
+    plain, lists = _without_lists(found.frame, columns)
+    check_plain(plain, where)
+    named = next((one for one in columns.named() if plain_name(one) in map(plain_name, found.lists)), None)
+    if named is not None:
+        raise TableError(f"{where}: column '{named}' holds a list in each row; expected text or numbers")
+    frame, notes = rename_columns(plain, columns, where)
     moved = False
-    notes = [*found.notes, *notes, *unused_note(found.skipped)]
+    notes = [*found.notes, *lists_note([*found.lists, *lists]), *notes, *unused_note(found.skipped)]
     left_out, provenance = parse_origin(found.header, Path(where))
     if found.header.get("tasks"):
         if columns.positive is not None or columns.kind is not None:
@@ -194,6 +207,17 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
         tasks = tuple(_at_threshold(task, threshold, where) for task in tasks)
     frame, level_notes = clean_levels(frame) if columns.clean_levels else (frame, dirty_levels(frame))
     return Predictions(frame, tasks, left_out, provenance, notes + level_notes)
+
+
+def _without_lists(frame: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table without columns of lists that no option or name selects, and the names of these columns."""
+    named = set(map(plain_name, columns.named()))
+    lists = [
+        name
+        for name in map(str, frame.columns)
+        if frame.columns.is_unique and not is_ours(name) and plain_name(name) not in named and nested_kind(frame[name])
+    ]
+    return frame.drop(columns=lists), lists
 
 
 def _at_threshold(task: ScoredTask, threshold: float, where: str) -> ScoredTask:

@@ -29,6 +29,8 @@ from auxface.evaluation.predictions import (
     task_samples,
 )
 
+ONE_CLASS = "only one class occurs"
+"""The beginning of the reason why a metric that compares classes has no value."""
 # A metric has a value at a level of a group only with this many clusters (of every class that it compares).
 MINIMUM_CLUSTERS = 3
 
@@ -200,7 +202,7 @@ def _draws(metric: Metric, resampled: Resampled, place: int, level: _Level) -> D
 def _one_class(metric: Metric, level: _Level) -> str | None:
     if level.only_class is None or metric.units != "rarest class":
         return None
-    return f"only one class occurs: {level.only_class}"
+    return f"{ONE_CLASS}: {level.only_class}"
 
 
 def _too_few_samples(metric: Metric, level: _Level) -> str | None:

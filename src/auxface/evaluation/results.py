@@ -294,10 +294,11 @@ class Audit:
 
 
 def _attribute_dict(found: TaskAudit) -> dict[str, Any]:
-    """Return the entry of one attribute, without crossed groups, which would make up most of the file."""
+    """Return the entry of one attribute, without empty parts and without crossed groups, which are most of a file."""
     groups = {name: levels for name, levels in found.groups.items() if CROSS not in name}
     gaps = {name: measured for name, measured in found.gaps.items() if CROSS not in name}
-    return replace(found, groups=groups, gaps=gaps).to_dict()
+    entry = replace(found, groups=groups, gaps=gaps).to_dict()
+    return {name: value for name, value in entry.items() if value or name in ("overall", "groups", "gaps")}
 
 
 def _plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, object]]:

@@ -55,12 +55,14 @@ class TableFile:
         header: JSON header of a table that auxface wrote; empty for other tables.
         skipped: names of the columns that were not read.
         notes: notes for the reader, for example about a guessed encoding.
+        lists: names of the columns that were not read because they hold lists, such as embeddings.
     """
 
     frame: pd.DataFrame
     header: dict[str, Any] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
 
 
 def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
@@ -190,12 +192,15 @@ def _read_parquet(path: Path, used: Callable[[list[str]], list[str]], parse: Cal
     simple = [
         one.name for one in schema if not pa.types.is_nested(one.type) or one.name.startswith(("true.", "group."))
     ]
-    stripped = {name.strip(): name for name in simple}
-    names = [stripped[name] for name in used(list(stripped))]
+    lists = [name for name in schema.names if name not in simple]
+    stripped = {name.strip(): name for name in schema.names}
+    names = [stripped[name] for name in used(list(stripped)) if stripped[name] not in lists]
     frame = read_parquet(path, names).to_pandas()
-    skipped = [name for name in schema.names if name not in names and not name.startswith("__index_level_")]
+    chosen = {*names, *lists}
+    skipped = [name for name in schema.names if name not in chosen and not name.startswith("__index_level_")]
     frame.columns = [str(name).strip() for name in frame.columns]
-    return TableFile(frame, parse((schema.metadata or {}).get(HEADER, b"{}"), path), skipped)
+    header = parse((schema.metadata or {}).get(HEADER, b"{}"), path)
+    return TableFile(frame, header, skipped, lists=lists)
 
 
 def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]]) -> TableFile:
@@ -207,7 +212,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
     if text.lstrip()[:1] in ("{", "["):
         content = file.read().decode(encoding).lstrip("\ufeff")
         lines = json_lines(content, path) if text.lstrip()[0] == "{" else None
-        return _chosen(path, pd.DataFrame(json.loads(content) if lines is None else lines), used, notes)
+        return _chosen(path, _table_of_objects(json.loads(content) if lines is None else lines), used, notes)
     if not text.strip():
         raise TableError(f"{path}: the file is empty; expected a header line and a row per sample")
     line = text.splitlines()[0]
@@ -234,6 +239,13 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
         if frame[name].isna().any():
             frame[name] = frame[name].cat.add_categories([""]).fillna("")
     return TableFile(restore_formulas(frame), {}, [name for name in names if name and name not in chosen], notes)
+
+
+def _table_of_objects(rows: Any) -> pd.DataFrame:
+    """Return a table of JSON objects; the values of an object within a row are columns such as ``scores.fake``."""
+    if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
+        return pd.json_normalize(rows, max_level=2)
+    return pd.DataFrame(rows)
 
 
 def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:

@@ -24,7 +24,7 @@ The search may compare any number of segments without correction, because the te
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -40,6 +40,15 @@ from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, text_of
 
 PROPERTY = "property."
+UNITS = {
+    "brightness": "0 to 1",
+    "contrast": "0 to 1",
+    "sharpness": "variance of the Laplacian of luma from 0 to 255",
+    "shorter_side": "px",
+    "bytes": "bytes",
+    "jpeg_quality": "1 to 100",
+}
+"""Units of the properties that ``auxface evaluate`` measures."""
 # At most this many segments are tested: with more, the correction would hide true weaknesses.
 MOST_TESTED = 10
 # A segment is chosen if it is worse than the whole table by at least this many standard errors.
@@ -61,7 +70,7 @@ class Segment:
         value: metric in the segment, on the samples of the test.
         rest: metric on all other samples of the test.
         difference: ``value`` minus ``rest``.
-        p: one-sided p-value of the test; None if the segment has too few clusters in the test.
+        p: one-sided p-value of the test; None if it was not tested.
         p_holm: p-value corrected for all tested segments.
     """
 
@@ -72,6 +81,11 @@ class Segment:
     difference: Estimate
     p: float | None
     p_holm: float | None = None
+
+    @property
+    def not_tested(self) -> str:
+        """Reason why the segment was not tested; "" if it was."""
+        return "" if self.p is not None else self.difference.why or ""
 
     @property
     def confirmed(self) -> bool:
@@ -88,7 +102,8 @@ class Segment:
             "difference": self.difference.to_dict(),
         }
         tests = {name: None if p is None else rounded(p) for name, p in (("p", self.p), ("p_holm", self.p_holm))}
-        return numbers | tests | {"confirmed": self.confirmed}
+        why = {"why": self.not_tested} if self.not_tested else {}
+        return numbers | tests | {"confirmed": self.confirmed} | why
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,7 @@ class WeakSegments:
         properties: names of the properties and groups that form the compared segments.
         tried: number of segments compared in the search.
         segments: chosen segments, in order of their p-values.
+        units: units of the properties, where they are known, by name.
     """
 
     metric: str
@@ -108,11 +124,12 @@ class WeakSegments:
     properties: tuple[str, ...]
     tried: int
     segments: tuple[Segment, ...]
+    units: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Return the segments in the form of ``report.json``."""
         facts: dict[str, object] = {"metric": self.metric, "searched": self.searched}
-        facts |= {"properties": list(self.properties), "tried": self.tried}
+        facts |= {"properties": list(self.properties), "units": self.units, "tried": self.tried}
         return facts | {"segments": [one.to_dict() for one in self.segments]}
 
 
@@ -172,9 +189,10 @@ def weak_segments(
     candidates, tried, compared = _search(task, metric, features, where)
     tested = [_test(task, metric, one, confirm) for one in candidates]
     ordered = sorted(tested, key=lambda one: (one.p is None, one.p or 0.0))
-    return WeakSegments(
-        metric, text, tuple(one.name for one in features if one.column in compared), tried, tuple(_holm(ordered))
-    )
+    names = tuple(one.name for one in features if one.column in compared)
+    # A column of another program may have the name of a measured property, but another unit.
+    units = {name: UNITS[name] for name in names if name in UNITS and "manifest_hash" in table.provenance}
+    return WeakSegments(metric, text, names, tried, tuple(_holm(ordered)), units)
 
 
 @dataclass(frozen=True)
@@ -322,8 +340,8 @@ def _test(task: ScoredTask, metric: str, cell: _Cell, table: _Table) -> Segment:
     difference = differences_to_reference(metric, measured, _REST).get(_SEGMENT)
     found, value, other = cell.draws.estimate(), own.estimate(), rest.estimate()
     if difference is None:
-        few = f"fewer than {MINIMUM_IN_GAP} clusters where the segment is tested"
-        unknown = Estimate(None, None, None, value.n, value.clusters, value.why or few)
+        few = f"fewer than {MINIMUM_IN_GAP} clusters (of each class, if it compares classes) where it is tested"
+        unknown = Estimate(None, None, None, value.n, value.clusters, value.why or other.why or few)
         return Segment(cell.name(), found, value, other, unknown, None)
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     # The resamples are scaled to the intervals of both sides, which allow for few clusters.

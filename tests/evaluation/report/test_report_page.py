@@ -266,3 +266,19 @@ def test_the_table_of_a_group_has_counts_rates_and_intervals():
         assert row.cells[2].span == f"{100 * (1 - rate.high):.1f}% to {100 * (1 - rate.low):.1f}%"
     assert [row.gap.value for row in table.rows].count("reference") == 1
     assert group_table("m", "race × gender", found) is None
+
+
+def test_a_group_equal_to_the_label_states_why_it_has_no_gap(tmp_path):
+    table = forged_predictions(n=400)
+    label = table.frame["true.forged"].map(lambda value: f"label {value:g}")
+    table.frame["group.copy"] = label.to_numpy()
+    found = audit_tables({"m": table}, resamples=100)
+    gap = found.models["m"].tasks["forged"].gaps["copy"]["balanced_accuracy_difference"]
+    assert gap.why == "each level has only one class"
+    write_report(found, tmp_path, title="t")
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert page.count("No level has a balanced accuracy, because each level has only one class") == 1
+
+
+def test_whole_numbers_take_no_decimals_in_the_json(pages):
+    assert not re.search(r":-?\d+\.0[,}]", (pages / "one" / "report.json").read_text())

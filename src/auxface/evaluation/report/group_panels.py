@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from auxface.evaluation.compare import Comparison
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
+from auxface.evaluation.measure import ONE_CLASS
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.report.charts import IntervalChart, interval_chart
 from auxface.evaluation.report.group_table import GroupTable, group_tables
@@ -42,11 +43,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class GroupPanel:
-    """A group, or two crossed groups: chart, sentences and fairness measures."""
+    """A group, or two crossed groups: chart (or the reason why there is none), sentences and fairness measures."""
 
     name: str
     metric: str
     chart: IntervalChart | None
+    no_chart: str
     sentences: tuple[str, ...]
     crossed: bool
     measures: tuple[Measure, ...]
@@ -112,7 +114,24 @@ def _group(
     sentences = tuple(text for text in texts if text)
     tables = group_tables(group, list(found.items()))
     measures = _measures(group, found)
-    return GroupPanel(group, METRICS[metric].title, chart, sentences, crossed, measures, unmeasured, tables)
+    no_chart = _why_no_level(METRICS[metric].title, levels) if chart is None else ""
+    return GroupPanel(group, METRICS[metric].title, chart, no_chart, sentences, crossed, measures, unmeasured, tables)
+
+
+def _why_no_level(title: str, levels: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Return a sentence that states why no level has a value."""
+    reasons = {level: one.why or "" for level, row in levels.items() for one in row.values()}
+    if reasons and all(why.startswith(ONE_CLASS) for why in reasons.values()):
+        return f"No level has a {title}, because each level has only one class; metrics of one class are in the table."
+    if len(set(reasons.values())) == 1:
+        return f"No level can be measured: {next(iter(reasons.values()))}."
+    listed = [f"{level}: {why}" for level, why in list(reasons.items())[:_REASONS]]
+    more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
+    return f"No level can be measured ({'; '.join(listed)}{more})." if listed else "No level can be measured."
+
+
+# The sentence that states why no level has a value gives this many reasons.
+_REASONS = 4
 
 
 def _measures(group: str, found: Mapping[str, TaskAudit]) -> tuple[Measure, ...]:

@@ -59,6 +59,8 @@ def _sentence(model: str, audited: TaskAudit) -> str:
     assert own is not None
     title, confirmed = METRICS[own.metric].title, [one for one in own.segments if one.confirmed]
     text = f"{model}: {own.tried:,} segments of {listed(map(words, own.properties))} were compared on {own.searched}. "
+    if own.units:
+        text += f"Units: {', '.join(f'{words(name)} {unit}' for name, unit in own.units.items())}. "
     if not own.segments:
         return text + f"None was worse in {title} than all samples by two standard errors, so none was tested."
     few = "The one" if len(own.segments) == 1 else f"The {len(own.segments)}"
@@ -73,7 +75,7 @@ def _sentence(model: str, audited: TaskAudit) -> str:
 
 
 def _row(metric: str, one: Segment) -> SegmentRow:
-    verdict = "not tested" if one.p_holm is None else f"no, p = {one.p_holm:.2g}"
+    verdict = f"not tested: {one.not_tested}" if one.p_holm is None else f"no, p = {one.p_holm:.2g}"
     if one.confirmed:
         verdict = "yes, p < 0.001" if (one.p_holm or 0.0) < 0.001 else f"yes, p = {one.p_holm:.2g}"
     return SegmentRow(
