@@ -282,3 +282,16 @@ def test_a_group_equal_to_the_label_states_why_it_has_no_gap(tmp_path):
 
 def test_whole_numbers_take_no_decimals_in_the_json(pages):
     assert not re.search(r":-?\d+\.0[,}]", (pages / "one" / "report.json").read_text())
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "is_open"), [(1280, True), (375, False)])
+def test_sections_begin_closed_on_narrow_screens_only(pages, browser, width, is_open):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((pages / "three" / "report.html").as_uri())
+    sections = page.locator("section > details.wide")
+    assert sections.count() > 0
+    assert {sections.nth(place).evaluate("one => one.open") for place in range(sections.count())} == {is_open}
+    page.emulate_media(media="print")
+    assert sections.first.evaluate("one => one.getBoundingClientRect().height") > 100
+    page.close()

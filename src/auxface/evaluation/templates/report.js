@@ -1,3 +1,8 @@
+// On narrow screens, sections that are open elsewhere begin closed.
+if (matchMedia("(max-width: 40rem)").matches) {
+  for (const one of document.querySelectorAll("details.wide")) one.open = false;
+}
+
 // Sorts tables by a column: by number if possible, otherwise as text. The page is complete without this script.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
