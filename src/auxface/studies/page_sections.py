@@ -250,7 +250,7 @@ def _learning_curve(one: DataAnalysis, drawn: Sequence[str]) -> CurvePanel | Non
 
 
 def label_fraction_curves(analysis: StudyAnalysis) -> list[CurvePanel]:
-    """Return a chart of the metric over the fraction of the labels for each data set with several fractions."""
+    """Return a chart of the metric against the fraction of the labels for each data set with several fractions."""
     metric = analysis.metric
     panels = []
     for name in dict.fromkeys(one.name for one in analysis.data):
