@@ -10,11 +10,12 @@ Example::
 
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 import pandas as pd
 from accelerate import Accelerator
@@ -67,15 +68,22 @@ class RunLogs:
 class JsonLines:
     """A file to which JSON lines are appended; each line is flushed, so that it is not lost if the run is killed.
 
+    The file is locked until it is closed, so that two processes cannot train in one folder.
+
     Args:
         path: path of the file.
         after_step: lines of an existing file with a later ``step`` are dropped.
+
+    Raises:
+        InputError: another process is training in the folder of the file.
     """
 
     def __init__(self, path: Path, after_step: int = 0) -> None:
-        kept = [line for line in _complete_lines(path) if json.loads(line).get("step", 0) <= after_step]
-        self.file = path.open("w", encoding="utf-8")
-        self.file.writelines(f"{line}\n" for line in kept)
+        self.file = path.open("a", encoding="utf-8")
+        _lock(self.file, path.parent)
+        kept = [entry for entry in read_entries(path) if entry.get("step", 0) <= after_step]
+        self.file.truncate(0)
+        self.file.writelines(json.dumps(entry) + "\n" for entry in kept)
         self.file.flush()
 
     def write(self, **entry: Any) -> None:
@@ -122,16 +130,53 @@ def read_log(path: Path) -> pd.DataFrame:
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
-    """Read the entries of ``log.jsonl`` or ``steps.jsonl``; return an empty list if the file does not exist."""
-    return [json.loads(line) for line in _complete_lines(path)]
+    """Read the entries of ``log.jsonl`` or ``steps.jsonl``; return an empty list if the file does not exist.
 
-
-def _complete_lines(path: Path) -> list[str]:
-    """Return the complete lines of a file; an incomplete last line, left by a killed process, is dropped."""
+    An incomplete last line, left by a killed process, is dropped. Other corrupt lines are dropped with a warning.
+    """
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8")
-    return [line for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
+    text = path.read_bytes()
+    lines = [line for line in text[: text.rfind(b"\n") + 1].splitlines() if line.strip()]
+    entries = list(filter(None, map(_entry, lines)))
+    if len(entries) < len(lines):
+        corrupt = len(lines) - len(entries)
+        warnings.warn(f"{path}: {corrupt} of {len(lines)} lines are corrupt and are left out", stacklevel=2)
+    return entries
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def check_not_training(folder: Path) -> None:
+    """Raise an :class:`InputError` if a process is training in this folder."""
+    log = folder / "log.jsonl"
+    if log.is_file():
+        with log.open("a", encoding="utf-8") as file:
+            _lock(file, folder)
+
+
+def _lock(file: TextIO, folder: Path) -> None:
+    """Lock an open file; the system releases the lock when the file is closed or the process ends."""
+    try:
+        import fcntl
+    except ImportError:
+        # There is no such lock on Windows.
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(
+            f"{folder}: another process is training in this folder; wait until it ends, or choose another folder"
+        ) from None
+    except OSError:
+        # Some network file systems have no locks.
+        return
 
 
 @dataclass

@@ -55,7 +55,7 @@ from auxface.training.checkpoint import (
 )
 from auxface.training.distributed import is_restart, make_accelerator, resolve_precision
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
-from auxface.training.logging import read_entries
+from auxface.training.logging import check_not_training, read_entries
 from auxface.training.loop import run_training
 from auxface.training.performance import torch_threads
 from auxface.training.plan import AUTO, Plan, plan, read_plan
@@ -111,8 +111,8 @@ def train(
         The model with its best weights, and its configuration.
 
     Raises:
-        InputError: the recipe, manifest, images or output are invalid (raised before anything is written), the loss
-            became NaN or infinite, or memory or disk space ran out.
+        InputError: the recipe, manifest, images or output are invalid, or another process is training in ``out``
+            (raised before anything is written); the loss became NaN or infinite, or memory or disk space ran out.
 
     Example:
         >>> import auxface
@@ -126,6 +126,7 @@ def train(
     if is_restart() and has_record(out):
         return resume(out, device=device, warn=warn)
     check_output_folder(out, overwrite)
+    check_not_training(out)
     check_device(device)
     settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
     made = _planned(recipe, data, unlabeled, budget, device)
@@ -179,10 +180,12 @@ def resume(
         The model with its best weights, and its configuration.
 
     Raises:
-        InputError: no run was started in the folder, or the manifests or images of the run have changed.
+        InputError: no run was started in the folder, another process is training in it, or the manifests or images of
+            the run have changed.
     """
     out = Path(out)
     check_device(device)
+    check_not_training(out)
     record = read_record(out)
     manifest = read_same_manifest(out, record, None if data is None else Path(data))
     resolved = load_recipe(out / "recipe.yaml")
