@@ -1,4 +1,4 @@
-"""The error for invalid input, which every command reports as one line with exit code 2."""
+"""The error for invalid input, which every command reports as one line with exit code 2; text for a terminal."""
 
 
 class InputError(ValueError):
@@ -8,3 +8,8 @@ class InputError(ValueError):
     command line prints it as ``auxface: MESSAGE`` on standard error and exits with code 2. In Python, the error can be
     caught as a :class:`ValueError`.
     """
+
+
+def escape_controls(text: str) -> str:
+    r"""Return text for a terminal, with control characters escaped, such as ``\x1b``."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -27,8 +27,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from auxface.data.media import escape_controls
-from auxface.errors import InputError
+from auxface.errors import InputError, escape_controls
 
 Advance = Callable[..., None]
 

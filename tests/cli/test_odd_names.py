@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from auxface.data.manifest import read_manifest, write_manifest
-from auxface.data.media import escape_controls, original_path, printable
+from auxface.data.media import original_path, printable
 from auxface.data.video.h264 import write_video
+from auxface.errors import escape_controls
 from auxface.evaluation.table_files import restore_formulas
 from auxface.inference.embed import read_embeddings
 

@@ -27,8 +27,7 @@ from auxface.cli import (
     train,
 )
 from auxface.cli.options import Json
-from auxface.data.media import escape_controls
-from auxface.errors import InputError
+from auxface.errors import InputError, escape_controls
 
 _ORDER = (
     "demo",

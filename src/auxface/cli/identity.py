@@ -23,7 +23,7 @@ def embed_command(
     as_json: Json = False,
 ) -> None:
     """Write the embeddings of all faces as a table."""
-    from auxface.data.media import escape_controls
+    from auxface.errors import escape_controls
     from auxface.inference.embed import embed
 
     made = embed(
@@ -62,7 +62,7 @@ def search_command(
     as_json: Json = False,
 ) -> None:
     """Find the faces of a table that are nearest to the faces of an image."""
-    from auxface.data.media import escape_controls
+    from auxface.errors import escape_controls
     from auxface.inference.search import search
 
     found = search(

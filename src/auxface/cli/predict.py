@@ -44,8 +44,7 @@ def predict_command(
     as_json: Json = False,
 ) -> None:
     """Predict the tasks of every face in images, folders and videos."""
-    from auxface.data.media import escape_controls
-    from auxface.errors import InputError
+    from auxface.errors import InputError, escape_controls
     from auxface.inference.predict import predict
 
     results = predict(

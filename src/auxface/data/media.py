@@ -93,11 +93,6 @@ def original_path(text: str) -> Path:
     return Path(os.fsdecode(raw))
 
 
-def escape_controls(text: str) -> str:
-    r"""Return text for a terminal, with control characters escaped, such as ``\x1b``."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
 def _brands(head: bytes) -> set[bytes]:
     """Return the major and compatible brands of an ISO base media file."""
     size = min(int.from_bytes(head[:4]), len(head), 128)

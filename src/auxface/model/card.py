@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from auxface.data.media import escape_controls
 from auxface.data.video.frames import recorded_clip
+from auxface.errors import escape_controls
 from auxface.model.config import LEARNED_FROM, Evidence, ModelConfig, TaskRecord
 from auxface.recipe import Recipe, ReconstructionOptions
 
