@@ -55,7 +55,7 @@ def test_level_thresholds_narrow_the_gap_and_need_the_group(found, tmp_path):
     assert task.to_dict()["group_thresholds"]["gender"]["needs_group_at_test_time"] is True
     write_report(found[2], tmp_path, title="t")
     page = (tmp_path / "report.html").read_text()
-    assert "need the group of every sample at test time" in page
+    assert "require the group of every sample at test time" in page
     assert "csv/group_thresholds.csv" in page
 
 

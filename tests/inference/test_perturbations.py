@@ -47,7 +47,7 @@ def test_h264_error_grows_with_the_rate_factor(eight_images):
     ]
     assert errors[0] < errors[1] < errors[2]
     assert compress_h264(eight_images[:, :, :31, :17], 23).shape == (8, 3, 31, 17)
-    with pytest.raises(ValueError, match="from 0 to 51"):
+    with pytest.raises(ValueError, match="between 0 and 51"):
         compress_h264(eight_images, 52)
 
 

@@ -55,7 +55,7 @@ def test_gradients_are_unscaled_before_clipping_and_scale_saved(tmp_path):
 
     reported = []
 
-    def stop(steps, note):
+    def stop(steps, note="", **_):
         reported.append(steps)
         if reported == [0, 3, 3]:
             raise Stopped

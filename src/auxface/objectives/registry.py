@@ -90,5 +90,5 @@ def check_auxiliaries(recipe: Recipe, source: str | None = None) -> Recipe:
 def _auxiliary(name: str) -> ObjectiveSpec:
     spec = get(name)
     if spec.role != "auxiliary":
-        raise InputError(f"auxiliaries.{name}: {name} is a primary objective; remove it from 'auxiliaries'")
+        raise InputError(f"{name} is a primary objective; remove it from 'auxiliaries'")
     return spec
