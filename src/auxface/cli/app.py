@@ -1,4 +1,4 @@
-"""All commands, and the exit codes: 0 success, 2 invalid input, 3 failed gate, 130 interrupted, 1 a bug in auxface."""
+"""All commands, and the exit codes: 0 success, 1 bug in auxface, 2 invalid input, 3 failed gate, 130 interruption."""
 
 import errno
 import io
@@ -71,7 +71,7 @@ class _Commands(TyperGroup):
 
 
 def _doctor(as_json: Json = False) -> None:
-    """Print versions, machine, accelerator and optional dependencies."""
+    """Print the versions, the machine, the accelerator and the optional dependencies."""
     from auxface.doctor import doctor
 
     found = doctor()
@@ -163,7 +163,7 @@ def main() -> None:
 def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """Return a note of one line for a warning of auxface; warnings of other packages keep their format."""
+    """Return a one-line note for a warning of auxface; warnings of other packages keep their format."""
     if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parents[1]):
         return f"note: {message}\n"
     return _default_format(message, category, filename, lineno, line)

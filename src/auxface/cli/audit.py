@@ -27,7 +27,7 @@ def command(
     score: Annotated[str | None, typer.Option("--score", help="Column of the score of the positive class.")] = None,
     group: Annotated[list[str] | None, typer.Option("--group", help="Column of a group. Repeatable.")] = None,
     positive: Annotated[
-        str | None, typer.Option("--positive", help="The true label that a high score stands for (the positive class).")
+        str | None, typer.Option("--positive", help="The true label that a high score indicates (the positive class).")
     ] = None,
     predicted: Annotated[
         str | None, typer.Option("--predicted", help="Column of predicted classes, with or without scores.")
@@ -51,19 +51,23 @@ def command(
     ] = None,
     properties: Annotated[
         list[str] | None,
-        typer.Option("--property", help="Column in which to search for weak segments, such as brightness. Repeatable."),
+        typer.Option(
+            "--property", help="Column, such as brightness, in which to search for weak segments. Repeatable."
+        ),
     ] = None,
     names: Annotated[str | None, typer.Option("--names", help="Names of the models, such as ours,theirs.")] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="Evaluate only this task. Repeatable.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Evaluate only the rows of this split.")] = None,
     validation: Annotated[
         list[Path] | None,
-        typer.Option("--validation", help="Predictions on the validation split, to choose thresholds. One per model."),
+        typer.Option(
+            "--validation", help="Predictions on the validation split, to choose thresholds. One file per model."
+        ),
     ] = None,
     robustness: Annotated[
         list[Path] | None,
         typer.Option(
-            "--robustness", help="Predictions on corrupted images (columns corruption, severity). One per model."
+            "--robustness", help="Predictions on corrupted images (columns corruption, severity). One file per model."
         ),
     ] = None,
     baseline: Annotated[
@@ -149,7 +153,7 @@ def plan_command(
         Path | None, typer.Argument(help="report.json of an audit, or its folder; the plan covers its groups.")
     ] = None,
     gap: Annotated[float, typer.Option("--gap", help="The gap to detect, such as 0.05 for 5 points.")] = 0.05,
-    power: Annotated[float, typer.Option("--power", help="Probability of detecting a gap of this size.")] = 0.8,
+    power: Annotated[float, typer.Option("--power", help="Probability of detecting the gap.")] = 0.8,
     value: Annotated[float, typer.Option("--value", help="Without a report: expected rate, such as accuracy.")] = 0.9,
     levels: Annotated[int, typer.Option("--levels", help="Without a report: number of levels of the group.")] = 2,
     per_cluster: Annotated[
@@ -157,7 +161,9 @@ def plan_command(
     ] = 1,
     correlation: Annotated[
         float,
-        typer.Option("--correlation", help="Without a report: correlation of two samples of a cluster, from 0 to 1."),
+        typer.Option(
+            "--correlation", help="Without a report: correlation between two samples of the same cluster, from 0 to 1."
+        ),
     ] = 0.0,
     as_json: Json = False,
 ) -> None:

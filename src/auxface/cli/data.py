@@ -72,7 +72,7 @@ def merge(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Join manifests whose labels may differ; a label that a manifest lacks is unknown in its rows."""
+    """Merge manifests whose labels may differ; labels that a manifest lacks are unknown in its rows."""
     from auxface.data.merge import merge_manifests
 
     merged = merge_manifests(manifests, out, overwrite=overwrite)

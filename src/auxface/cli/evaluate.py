@@ -12,7 +12,9 @@ from auxface.cli.options import Data, Device, Json, Out, Overwrite, Resamples
 def command(
     data: Data,
     out: Out,
-    models: Annotated[list[Path] | None, typer.Argument(help="Model directories; several are compared.")] = None,
+    models: Annotated[
+        list[Path] | None, typer.Argument(help="Model directories; if several are given, they are compared.")
+    ] = None,
     onnx: Annotated[
         list[Path] | None,
         typer.Option("--onnx", help="An ONNX model to compare with the others. Repeatable."),
@@ -27,7 +29,7 @@ def command(
     ] = None,
     severity: Annotated[
         list[int] | None,
-        typer.Option("--severity", help="Severity of corruptions: 1 to 5; all by default. Repeatable."),
+        typer.Option("--severity", help="Severity of the corruptions, 1 to 5; default: all. Repeatable."),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Reference model of the mean corruption errors.")
@@ -43,7 +45,8 @@ def command(
         bool,
         typer.Option(
             "--same-format",
-            help="Also score all images in a common format (JPEG, same size and quality) to measure the loss of AUC.",
+            help="Also score all images in a common format (JPEG of equal size and quality) to measure the decrease "
+            "in AUC.",
         ),
     ] = False,
     explain: Annotated[
@@ -59,8 +62,8 @@ def command(
         str | None,
         typer.Option(
             "--pairs",
-            help="Evaluate verification instead: LFW's pairs.txt, a table (path1, path2, same, fold), or the "
-            "name of an identity label (all pairs).",
+            help="Evaluate verification instead, on these pairs: LFW's pairs.txt, a table (path1, path2, same, fold), "
+            "or the name of an identity label (all pairs).",
         ),
     ] = None,
     *,

@@ -11,7 +11,7 @@ from auxface.cli.predict import DetectorFlag, FacesFlag, WeightsFlag
 
 
 def embed_command(
-    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
+    model: Annotated[str, typer.Argument(help="A model directory or a Hub name.")],
     source: Annotated[Path, typer.Argument(help="A folder of images, an image, or a manifest.")],
     out: Out,
     split: Annotated[str | None, typer.Option("--split", help="With a manifest: embed only this split.")] = None,
@@ -52,7 +52,8 @@ def search_command(
     k: Annotated[int, typer.Option("-k", help="Number of nearest faces.", min=1, max=1000)] = 10,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write.")] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Model directory that wrote the table; needed if it was moved.")
+        str | None,
+        typer.Option("--model", help="Directory of the model that wrote the table; needed if the directory was moved."),
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,

@@ -26,7 +26,7 @@ WeightsFlag = Annotated[
 
 
 def predict_command(
-    model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a hub name.")],
+    model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a Hub name.")],
     inputs: Annotated[list[str], typer.Argument(help="Images, videos, or folders of them; URLs with --allow-urls.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write: tables, JSON, plots, overlays.")
@@ -75,7 +75,7 @@ def _lines(results: Sequence["Prediction"]) -> Iterator[str]:
     """Yield one line per face and task, or the reason why there is no face."""
     for result in results:
         if not result.faces:
-            yield f"{result.input}: no answer ({result.reason})"
+            yield f"{result.input}: no prediction ({result.reason})"
         for name, answer in getattr(result, "tasks", {}).items():
             yield f"{result.input}: {name} {answer} (whole video)"
         for number, face in enumerate(result.faces):
@@ -85,7 +85,7 @@ def _lines(results: Sequence["Prediction"]) -> Iterator[str]:
 
 
 def explain_command(
-    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
+    model: Annotated[str, typer.Argument(help="A model directory or a Hub name.")],
     image: Annotated[Path, typer.Argument(help="The image.")],
     out: Out,
     task: Annotated[str | None, typer.Option("--task", help="Task to explain; default: the first.")] = None,
@@ -127,7 +127,7 @@ def explain_command(
 
 
 def export_command(
-    model: Annotated[str, typer.Argument(help="A model directory or a hub name.")],
+    model: Annotated[str, typer.Argument(help="A model directory or a Hub name.")],
     out: Out,
     format: Annotated[Literal["onnx", "pt2"], typer.Option("--format", help="onnx, or pt2 (torch.export).")] = "onnx",
     int8: Annotated[

@@ -50,7 +50,7 @@ def _shared_parameters() -> dict[str, inspect.Parameter]:
                 Path | None,
                 None,
                 "--weights",
-                "YuNet's ONNX file; default: downloaded, with its hash verified.",
+                "YuNet's ONNX file; by default it is downloaded and its hash is verified.",
             ),
             _shared(
                 "which",
@@ -63,7 +63,11 @@ def _shared_parameters() -> dict[str, inspect.Parameter]:
             _shared("margin", float, faces.margin, "--margin", "Context around the face, relative to its size."),
             _shared("frames", int | None, None, "--frames", "Number of frames (or clips) to extract per video.", min=1),
             _shared(
-                "frame_choice", Choice, frames.choice, "--frame-choice", "Which frames; first: the first with a face."
+                "frame_choice",
+                Choice,
+                frames.choice,
+                "--frame-choice",
+                "Frames to extract; first: the first frames with a face.",
             ),
             _shared("clip_length", int, frames.length, "--clip-length", "Number of frames in a clip."),
             _shared(
@@ -93,7 +97,7 @@ def _shared(name: str, kind: Any, default: Any, flag: str, text: str, **more: An
 
 
 def _command(layout: Any, shared: dict[str, inspect.Parameter]) -> Callable[..., None]:
-    """Return a function whose signature has the shared and the layout's own options; the latter take precedence."""
+    """Return a function whose signature has the shared options and the layout's own, which take precedence."""
     own_flags = {_flag(option.name) for option in layout.options}
     defaults = {parameter.name: parameter.default for parameter in shared.values()}
 

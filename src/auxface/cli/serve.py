@@ -11,9 +11,9 @@ from auxface.serve.settings import Settings
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a hub name.")],
+    model: Annotated[str, typer.Argument(help="A model directory, an exported .onnx file, or a Hub name.")],
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; 127.0.0.1: this machine only; 0.0.0.0: all.")
+        str, typer.Option("--host", help="Address to listen on; 127.0.0.1: only this machine; 0.0.0.0: all interfaces.")
     ] = Settings.host,
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0: any free port.", min=0, max=65535)] = 8000,
     workers: Annotated[
@@ -42,7 +42,11 @@ def command(
     ] = Settings.queue,
     batch: Annotated[
         int | None,
-        typer.Option("--batch", help="Maximum number of faces per batch across requests; default: by device.", min=1),
+        typer.Option(
+            "--batch",
+            help="Maximum number of faces per batch across requests. The default depends on the device.",
+            min=1,
+        ),
     ] = None,
     faces: FacesFlag = "auto",
     detector: DetectorFlag = None,

@@ -24,7 +24,7 @@ class _DefaultToRun(TyperGroup):
 
 app = typer.Typer(
     cls=_DefaultToRun,
-    help="Run a grid of training runs and compare them with intervals: auxface study STUDY.yaml --out DIR",
+    help="Run a grid of training runs and compare them using confidence intervals: auxface study STUDY.yaml --out DIR",
     no_args_is_help=True,
 )
 
@@ -37,7 +37,7 @@ def run(
         typer.Option("--out", "-o", help="Folder of the results; default: the study file's path without .yaml."),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option("--budget", help="Time limit: 25m, 1h30m, 90s. Default: no limit.")
+        str | None, typer.Option("--budget", help="Time limit, such as 25m, 1h30m or 90s; default: no limit.")
     ] = None,
     where: Annotated[
         list[str] | None, typer.Option("--where", help="Run only where key=value, such as task=emotion. Repeatable.")
@@ -97,7 +97,8 @@ def _number_of_jobs(text: str) -> int | Literal["auto"]:
 @app.command(name="report")
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders of results of one study, from one or more machines.")
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folders with the results of one study, from one or more machines."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The HTML page to write.")],
     markdown: Annotated[

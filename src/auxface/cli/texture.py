@@ -44,7 +44,7 @@ def sheet(
     from auxface.errors import InputError
 
     if out is None and npy is None:
-        raise InputError("no output is given; add -o SHEET.png, or --descriptor NAME --npy CODES.npy")
+        raise InputError("no output was given; add -o SHEET.png, or --descriptor NAME --npy CODES.npy")
     if npy is not None:
         if descriptor is None:
             raise InputError("--npy writes the codes of one descriptor; name it with --descriptor")

@@ -24,7 +24,7 @@ def plan_command(
         Path | None, typer.Option("--out", "-o", help="Recipe file to write; default: print the plan only.")
     ] = None,
     budget: Annotated[
-        str, typer.Option("--budget", help="Time for planning and training on this machine: 30m, 1h30m, 90s.")
+        str, typer.Option("--budget", help="Time for planning and training on this machine, such as 30m, 1h30m or 90s.")
     ] = "30m",
     start: Annotated[
         Path | None,
@@ -34,7 +34,8 @@ def plan_command(
     ] = None,
     unlabeled: Unlabeled = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Also evaluate simple baselines; takes about a minute.")
+        bool,
+        typer.Option("--baselines/--no-baselines", help="Also evaluate simple baselines; this takes about a minute."),
     ] = True,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -82,7 +83,7 @@ def train_command(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Model directory to write.")] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Resume the interrupted run in this folder.")] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Train one step and estimate time and memory of the run; write nothing.")
+        bool, typer.Option("--check", help="Train one step and estimate the time and memory of the run; write nothing.")
     ] = False,
     budget: Annotated[
         str | None, typer.Option("--budget", help="With recipe auto: time for planning and training, such as 30m.")
@@ -93,7 +94,7 @@ def train_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model on a manifest and write its directory."""
+    """Train a model on a manifest and write the model directory."""
     if resume is not None:
         if (
             recipe is not None

@@ -63,7 +63,7 @@ def repeated_row_notes(manifest: Manifest) -> Iterator[str]:
 
 
 def _class_counts(rows: pd.DataFrame, name: str, label: Label) -> Iterator[tuple[str, int]]:
-    """Yield each class with its number of rows; for a multi-label task, each attribute with that of positives."""
+    """Yield each class with its number of rows; for a multi-label task, each attribute with its number of positives."""
     if label.kind == "multilabel":
         for attribute in label.classes:
             yield attribute, int((rows[attribute] == 1).sum())

@@ -82,7 +82,7 @@ def merge_manifests(manifests: Sequence[str | Path], out: str | Path, *, overwri
     check_manifest_output(out, overwrite)
     parts = {str(path): read_manifest(path) for path in paths}
     if len(parts) < len(paths):
-        raise InputError("a manifest is named twice; name each once")
+        raise InputError("a manifest is named twice; name each manifest once")
     merged = join_manifests(parts)
     table = merged.table.assign(path=[relative_path(path, out) for path in merged.table["path"]])
     merged = replace(merged, table=table, root=out.resolve().parent)
@@ -154,7 +154,7 @@ def _join_labels(parts: Mapping[str, Manifest]) -> dict[str, Label]:
             equal = label.classes == known.classes if label.kind == "binary" else {*label.classes} == {*known.classes}
             if not equal:
                 raise InputError(
-                    f"{file}: label '{name}' has the classes {', '.join(label.classes)}, and "
+                    f"{file}: label '{name}' has the classes {', '.join(label.classes)}, but "
                     f"{', '.join(known.classes)} in {stated[name]}; prepare both with the same classes"
                 )
     return labels

@@ -1,4 +1,4 @@
-"""Loading of images or clips from a manifest, whichever the encoder of a recipe needs; only this module decides this.
+"""Loading of images or clips from a manifest; only this module chooses between them, based on the recipe's encoder.
 
 Example::
 

@@ -1,4 +1,4 @@
-"""Splitting of data without published splits by a hash of the source, so that every source is in one split.
+"""Splitting by a hash of the source, for data without published splits, so that every source is in one split.
 
 Example::
 
@@ -40,9 +40,9 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
 def split_by_source(sources: Iterable[object], fractions: tuple[float, float, float]) -> pd.Series:
     """Return a split for each row such that all rows of a source are in one split.
 
-    The split depends only on a hash of the source's name, so a source keeps its split when others are added. In small
-    data sets, a split that would be empty gets the source whose hash is nearest to the middle of the interval of the
-    split.
+    The split depends only on a hash of the source's name, so a source keeps its split when other sources are added. In
+    small data sets, a split that would be empty gets the source whose hash is nearest to the middle of the interval of
+    the split.
 
     Args:
         sources: source of each row.

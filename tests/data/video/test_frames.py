@@ -173,5 +173,5 @@ def test_clips_are_inside_the_video_and_different(total, clips, length, stride):
 def test_settings_out_of_range_are_refused():
     with pytest.raises(InputError, match="count 0"):
         FrameSettings(count=0)
-    with pytest.raises(InputError, match="'every' must be uniform, first, clips"):
+    with pytest.raises(InputError, match="'every' must be one of uniform, first, clips"):
         FrameSettings("every")  # type: ignore[arg-type]

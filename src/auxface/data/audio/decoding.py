@@ -41,7 +41,7 @@ def check_audio_packages() -> None:
         import torchaudio  # noqa: F401  # pyright: ignore[reportMissingImports]
     except (ImportError, OSError):
         raise InputError(
-            "audio is read with PyAV and torchaudio, which are not both installed; pip install 'auxface[audio]'"
+            "reading audio requires both PyAV and torchaudio, and one is not installed; pip install 'auxface[audio]'"
         ) from None
 
 

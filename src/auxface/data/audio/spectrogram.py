@@ -30,7 +30,7 @@ _SILENT = 1e-4
 
 @dataclass(frozen=True)
 class SpectrogramSettings:
-    """Settings that convert excerpts of a track to images, stored in the manifest and in models trained on it.
+    """Settings for converting excerpts of a track to images, stored in the manifest and in models trained on it.
 
     Attributes:
         excerpts: maximum number of excerpts per track.
@@ -114,7 +114,7 @@ def read_excerpts(path: Path, settings: SpectrogramSettings) -> Iterator[Excerpt
 
 
 def log_mel(samples: np.ndarray, settings: SpectrogramSettings) -> np.ndarray:
-    """Return the log-mel image of one excerpt, uint8 [size, size]; 255 is the loudest point, and 0 is 80 dB below.
+    """Return the log-mel image of one excerpt, uint8 [size, size]; 255 is the loudest point, and 0 is 80 dB lower.
 
     Args:
         samples: audio samples of the excerpt, float32 [hop * size] in -1..1; must not be silent.

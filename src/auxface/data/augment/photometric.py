@@ -61,7 +61,7 @@ def jitter(images: Tensor, factors: Tensor) -> Tensor:
         factors: factors of brightness, contrast and saturation, [B, 3]; 1 changes nothing.
     """
     result = torch.empty(images.shape, device=images.device)
-    # On the CPU, a few images are processed at a time, so that they stay in its cache between operations.
+    # On the CPU, a few images are processed at a time, so that they stay in the cache between operations.
     few = _CACHED if images.device.type == "cpu" else max(1, len(images))
     for given, chosen, made in zip(images.split(few), factors.split(few), result.split(few), strict=True):
         scale = 1 / 255 if given.dtype == torch.uint8 else 1.0
@@ -96,7 +96,7 @@ def equalize(images: Tensor) -> Tensor:
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
-    """Keep the ``bits`` [B] most significant of the eight bits per channel."""
+    """Keep the ``bits`` [B] most significant bits of the eight bits per channel."""
     step = _per_image(2 ** (8 - bits))
     return ((images * 255).round() / step).floor() * step / 255
 
@@ -162,7 +162,7 @@ def compress_jpeg(images: Tensor, quality: Tensor) -> Tensor:
     """
     height, width = images.shape[2:]
     padded = functional.pad(images.float(), (0, -width % 16, 0, -height % 16), mode="replicate")
-    # Codecs store planes as bytes. Without this rounding, the loss at high quality would be too small.
+    # Codecs store planes as bytes. Without this rounding, the compression loss at high quality would be too small.
     planes = torch.einsum("ij,bjhw->bihw", padded.new_tensor(_TO_YCC), padded).round()
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
     luma = _quantize_blocks(planes[:, :1] - 128, _table(_LUMA_STEPS, scale))

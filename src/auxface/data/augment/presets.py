@@ -10,9 +10,10 @@ Example:
     >>> views.primary.shape, views.clean.dtype, views.affine.shape
     (torch.Size([4, 3, 32, 32]), torch.uint8, torch.Size([4, 2, 3]))
 
-RandAugment (Cubuk et al., 2020) uses the operations and magnitudes of SSAT. Two operations are applied to each image,
-each with probability 1/2, at magnitude 9 of 10 (standard deviation 0.5). A higher magnitude always changes the image
-more. Operations that move pixels are combined into one affine map, which is applied to both views of an image.
+RandAugment (Cubuk et al., 2020) uses the operations and magnitudes of SSAT. Two operations are chosen for each image,
+and each is applied with probability 1/2 at magnitude 9 of 10 (standard deviation 0.5). A higher magnitude always
+changes the image more. Operations that move pixels are combined into one affine map, which is applied to both views of
+an image.
 """
 
 import math

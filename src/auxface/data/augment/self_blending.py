@@ -1,8 +1,8 @@
 """Self-blended images (Shiohara and Yamasaki, 2022), for training a forgery detector on real faces only.
 
 A copy of a real face is changed slightly in color and sharpness, shifted by one or two pixels, and blended back into
-the image with a soft mask. This leaves the traces common to face swaps: a seam, and two different image statistics in
-one image. The paper derives the mask from the convex hull of 68 landmarks. Here, the mask is a randomly deformed
+the image with a soft mask. This leaves the traces common to face swaps: a seam, and two regions with different
+image statistics. The paper derives the mask from the convex hull of 68 landmarks. Here, the mask is a randomly deformed
 ellipse around the center of the image, because face crops have a fixed geometry.
 
 Training images are blended again in every epoch, and validation images only once. Weights, thresholds and calibration
@@ -92,7 +92,7 @@ def _blend(images: Tensor, chance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _change(images: Tensor, chance: Tensor) -> Tensor:
-    """Change colors and sharpen or soften images, like a different camera or codec."""
+    """Change colors and sharpen or soften images, as a different camera or codec would."""
     size = images.shape[-1]
     changed = jitter(images, 0.8 + 0.4 * chance[:, :3])
     shift = 0.08 * (2 * chance[:, 3:6] - 1)
@@ -121,10 +121,10 @@ def _masks(chance: Tensor, waves: Tensor, size: int) -> Tensor:
 
 
 def real_faces(manifest: Manifest, options: SelfBlend) -> Manifest:
-    """Return the manifest for training, with forgeries removed outside the test split and a missing label added.
+    """Return the manifest for training, without forgeries outside the test split, and with the label if it is missing.
 
     If the manifest does not have the label, all rows are assumed to be real. Outside the test split, rows without a
-    value of the label are also removed.
+    value for the label are also removed.
 
     Args:
         manifest: manifest of real and possibly forged faces.

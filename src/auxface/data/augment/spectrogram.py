@@ -16,7 +16,7 @@ from auxface.data.augment.geometry import crop_map, crop_resize
 
 
 def cropped_in_time(images: Tensor, chance: Tensor, size: int, shortest: float) -> tuple[Tensor, Tensor]:
-    """Return crops in time padded with silence, uint8 [B, 3, size, size], and their maps to the source [B, 2, 3].
+    """Return crops in time, padded with silence, uint8 [B, 3, size, size], and their maps to the source, [B, 2, 3].
 
     Args:
         images: log-mel images, uint8 [B, 3, S, S].

@@ -160,8 +160,8 @@ def spectrogram_crop(
     """Crop log-mel images in time and mask bands of frequency and time (SpecAugment, Park et al., 2019).
 
     The tempo does not change: the crop starts at the left edge and is padded with silence. Each mask covers up to an
-    eighth of the mel bands or of the time steps. Images are not mirrored, since the order of time and pitch is
-    meaningful.
+    eighth of the mel bands or of the time steps. Images are not mirrored, since the directions of time and pitch
+    are meaningful.
 
     Args:
         images: log-mel images, uint8 [B, 3, S, S], with time from left to right and high frequencies at the top.

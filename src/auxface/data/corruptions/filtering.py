@@ -1,4 +1,4 @@
-"""Filters and random fields, whose result for an image does not depend on the other images of the batch."""
+"""Filters and random fields; the result for an image does not depend on the other images of the batch."""
 
 import math
 from collections.abc import Callable
@@ -100,7 +100,7 @@ def motion_blur(images: Tensor, radius: float, sigma: float, degrees: Tensor) ->
 
 
 def plasma(seeds: Tensor, size: tuple[int, int], decay: float, device: torch.device) -> Tensor:
-    """Return fractal noise [B, 1, H, W] in 0..1; each octave is finer by a factor of 2 and weaker by ``decay``."""
+    """Return fractal noise [B, 1, H, W] in 0..1; each octave is 2 times finer and ``decay`` times weaker."""
     octaves = max(math.ceil(math.log2(max(size))), 2)
 
     def draw(generator: torch.Generator) -> Tensor:

@@ -91,7 +91,7 @@ def brightness(images: Tensor, level: int, seeds: Tensor) -> Tensor:
 
 @register("contrast")
 def contrast(images: Tensor, level: int, seeds: Tensor) -> Tensor:
-    """Multiply the difference from the mean of each channel by 0.4 to 0.05."""
+    """Multiply the difference from the mean of each channel by a factor of 0.4 (severity 1) to 0.05 (severity 5)."""
     # Double precision makes the result independent of the order of summation.
     mean = images.double().mean((2, 3), keepdim=True).to(images.dtype)
     return (images - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[level] + mean

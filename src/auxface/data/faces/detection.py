@@ -86,7 +86,7 @@ def yunet_weights(given: Path | None = None) -> Path:
         if not named.is_file():
             raise InputError(f"{named}: no such file; expected YuNet's weights, an ONNX file")
         return named
-    # This module imports pandas, which is not needed if a file is named, so it is imported only here.
+    # Imported only here, because the cache module imports pandas, which is not needed if a file is named.
     from auxface.data.images.cache import cache_folder
 
     kept = cache_folder() / "weights" / f"yunet-{SHA256[:12]}.onnx"
@@ -114,7 +114,7 @@ def _download() -> bytes:
 class _YuNet:
     def __init__(self, weights: Path) -> None:
         self._weights = str(weights)
-        # OpenCV's network keeps state between calls, so every thread has its own.
+        # OpenCV's network keeps state between calls, so every thread has its own network.
         self._local = threading.local()
         try:
             self._network(_CANVASES[0])

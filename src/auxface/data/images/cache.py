@@ -98,8 +98,8 @@ def training_side(paths: list[Path], size: int) -> int:
 
     This side is the native size, but at most 4 times ``size``. On UTKFace and CelebA, crops from an intermediate size
     of 1.4 times ``size`` have 11-20% less fine detail (mean absolute Laplacian) than the same crops cut from the files;
-    with 4 times ``size``, the loss is below 5%. If the array would take more than 4 GiB, the side is reduced, down to
-    1.4 times ``size``. The native size is the 90th percentile of the shorter sides of 512 files.
+    with 4 times ``size``, the difference is below 5%. If the array would take more than 4 GiB, the side is reduced,
+    down to 1.4 times ``size``. The native size is the 90th percentile of the shorter sides of 512 files.
 
     Args:
         paths: paths of the image files.
@@ -123,7 +123,7 @@ def _decode_all(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write the squares of all readable images and a list of the other images to a folder.
+    """Write the squares of all readable images, and a list of the unreadable images, to a folder.
 
     The folder is empty or was left by an interrupted run with the same arguments.
     """
@@ -181,7 +181,7 @@ def _resume(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int, list[
 
 
 def warn_damaged(folder: Path) -> None:
-    """Warn that a folder of the cache, complete or left by an interrupted run, is created again."""
+    """Warn that a corrupt folder of the cache, complete or left by an interrupted run, is created again."""
     warnings.warn(f"{folder}: the cached images are corrupt (wrong checksum); they are decoded again", stacklevel=2)
 
 

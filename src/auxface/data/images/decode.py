@@ -52,7 +52,7 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
 
     Args:
         source: image file, or its bytes.
-        max_pixels: maximum number of pixels; larger images are rejected by their header, before memory is allocated.
+        max_pixels: maximum number of pixels; larger images are rejected based on their header, before decoding.
         max_bytes: maximum size of the file in bytes; larger files are rejected without being read.
 
     Raises:

@@ -142,7 +142,7 @@ def _df40_row(path: Path, inside: Path, method: str, split: str) -> dict[str, ob
 
 df40 = Layout(
     "df40",
-    "DF40: forged (and some real) face images by method, testing and training folders",
+    "DF40: forged (and some real) face images by method, in testing and training folders",
     read_df40,
     (
         Option("methods", tuple, (), "methods to read, by folder name; default: all"),

@@ -163,11 +163,11 @@ def _ckplus_emotion(file: Path) -> str:
 
 ckplus = Layout(
     "ckplus",
-    "CK+: 7 posed emotions, the peak frames of each labeled sequence; splits by subject",
+    "CK+: 7 posed emotions in the peak frames of each labeled sequence; split by subject",
     read_ckplus,
     (
-        Option("peak_frames", int, 3, "number of last frames of each sequence to label with its emotion"),
-        Option("neutral_frames", int, 0, "number of first frames of each sequence to label neutral"),
+        Option("peak_frames", int, 3, "number of frames at the end of each sequence to label with its emotion"),
+        Option("neutral_frames", int, 0, "number of frames at the start of each sequence to label as neutral"),
         Option("split_fractions", str, DEFAULT, "fractions train,val,test; split by subject"),
     ),
 )

@@ -223,7 +223,7 @@ _UTKFACE_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)\s*\.?jpg(\.chip)?(\.
 
 
 def read_utkface(root: Path, *, split_fractions: str = DEFAULT) -> Listing:
-    """Read UTKFace from every image below ``root``, a single folder or the three parts of the original images."""
+    """Read UTKFace from all images below ``root``: a single folder, or the folder of the three original parts."""
     require_root(root, "utkface")
     rows, excluded = [], []
     for path in list_files(root, (".jpg",)):

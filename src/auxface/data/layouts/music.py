@@ -1,7 +1,7 @@
 """Layouts of music data sets: MagnaTagATune and MTG-Jamendo as published, a table of tracks, and a folder of tracks.
 
-Each row is a track (in MagnaTagATune, a clip of a track), and ``prepare`` writes a log-mel image for each of its
-excerpts. Tags form the multilabel label ``tags``. The column ``video`` names the track, so that confidence intervals
+Each row is a track (in MagnaTagATune, a clip of a track), and ``prepare`` writes a log-mel image for each
+excerpt. Tags form the multilabel label ``tags``. The column ``video`` names the track, so that confidence intervals
 are computed over tracks. The identity label ``track`` combines source and track.
 """
 
@@ -63,7 +63,7 @@ def read_magnatagatune(
     except (OSError, ValueError) as error:
         raise InputError(f"{listed}: not a readable table ({str(error).splitlines()[0]})") from None
     if list(table.columns[[0, -1]]) != ["clip_id", "mp3_path"] or len(table.columns) < 3:
-        raise InputError(f"{listed}: expected the columns clip_id, one per tag, and mp3_path, separated by tabs")
+        raise InputError(f"{listed}: expected the column clip_id, one column per tag and mp3_path, separated by tabs")
     columns = list(table.columns[1:-1])
     rows = []
     for number, (path, *marks) in enumerate(zip(table["mp3_path"], *(table[name] for name in columns)), start=2):

@@ -71,7 +71,7 @@ class Listing:
         excluded: files without a row, with reasons; they are counted and listed.
         extra_tables: tables of the data set's protocol, such as pairs, by name; written next to the manifest.
         boundary: folder that links must not leave, or None if the user named every path.
-        spectrogram: settings that convert excerpts of audio files to log-mel images, or None for images and videos.
+        spectrogram: settings for converting excerpts of audio files to log-mel images, or None for images and videos.
     """
 
     table: pd.DataFrame

@@ -189,7 +189,7 @@ def parse_label(text: str) -> LabelSpec:
     kind, equals, listed = rest.partition("=")
     kinds = get_args(LabelKind)
     if not name or (colon and kind not in kinds):
-        raise InputError(f"label '{text}': expected NAME or NAME:KIND with a KIND of {', '.join(kinds)}")
+        raise InputError(f"label '{text}': expected NAME or NAME:KIND, where KIND is one of {', '.join(kinds)}")
     if not colon:
         return LabelSpec(name)
     classes = tuple(item.strip() for item in listed.split(",")) if equals else ()

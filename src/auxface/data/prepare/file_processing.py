@@ -1,4 +1,4 @@
-"""Processing of data set files, each opened once: readability checks, face crops, frame extraction and results.
+"""Processing of data set files, each opened once: readability checks, face cropping and frame extraction.
 
 Example::
 
@@ -99,7 +99,7 @@ class FileProcessor:
         cropper: face cropper, or None to keep whole images.
         frames: settings that determine which frames of a video are extracted, or None to leave videos unchanged.
         crops: folder to which images are written; required with a cropper, frames or a spectrogram.
-        spectrogram: settings that convert excerpts of audio files to images, or None for images and videos.
+        spectrogram: settings for converting excerpts of audio files to images, or None for images and videos.
     """
 
     boundary: Path | None = None
@@ -272,6 +272,6 @@ def _check_inside(path: str, boundary: Path | None) -> None:
 
 def _save(image: np.ndarray, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # An atomic write is not needed: the journal lists a file only when it is complete, and otherwise it is rewritten.
+    # An atomic write is not needed: unless the journal lists a file as finished, its images are written again.
     Image.fromarray(image).save(path, compress_level=1)
     return str(path)

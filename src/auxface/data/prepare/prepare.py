@@ -186,7 +186,7 @@ def _journal_file(manifest: Path) -> Path:
 
 
 def _refuse_foreign_tables(out: Path, listing: Listing) -> None:
-    """Raise an error if a file next to the manifest that no earlier run of ``prepare`` wrote would be replaced."""
+    """Raise an error if a file next to the manifest would be replaced although no run of ``prepare`` wrote it."""
     if _journal_file(out).is_file():
         return
     for name in ("rejected.csv", "account.json", "leaks.csv", *(f"{name}.csv" for name in listing.extra_tables)):

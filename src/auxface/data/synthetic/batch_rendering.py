@@ -71,7 +71,7 @@ def render_faces(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SyntheticFaces:
-    """Render a collection of faces with four images per person, all in the same split.
+    """Render a collection of faces with four images per person; all images of a person are in the same split.
 
     Args:
         count: number of images.

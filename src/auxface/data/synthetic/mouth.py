@@ -1,4 +1,4 @@
-"""The mouth, with lips, teeth and tongue whose shape depends on the expression."""
+"""The mouth, whose shape depends on the expression, with lips, teeth and tongue."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ def mouth_shape(identity: Identity, expression: Expression) -> MouthShape:
 
 
 def paint_mouth(surface: Surface, face: FaceDescription, skin: np.ndarray) -> None:
-    """Paint the lips and, if the mouth is open, teeth, tongue and the dark cavity."""
+    """Paint the lips and, if the mouth is open, the teeth, the tongue and the dark cavity."""
     person, doing = face.identity, face.expression
     shape = mouth_shape(person, doing)
     where = surface.window(-1.25 * shape.half, 1.25 * shape.half, shape.line - 0.25, shape.line + 0.25 + shape.gap)

@@ -170,7 +170,7 @@ def _choose(rng: np.random.Generator, options: tuple[tuple[str, float], ...]) ->
 
 
 def draw_age_group(rng: np.random.Generator) -> str:
-    """Draw an age group, with probabilities 40% young, 35% middle-aged and 25% senior."""
+    """Draw an age group: young with probability 40%, middle-aged with 35% or senior with 25%."""
     return AGE_GROUPS[int(np.searchsorted((0.40, 0.75), rng.random(), side="right"))]
 
 

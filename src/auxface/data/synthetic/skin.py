@@ -1,6 +1,6 @@
 """The color of the skin (tone, blotches, freckles, moles) and its shading by light.
 
-Shading uses normals computed from the height, key and ambient light, occlusion, highlights, and the tone curve of the
+Shading uses normals (computed from the height), key and ambient light, occlusion, highlights, and the tone curve of the
 camera.
 """
 

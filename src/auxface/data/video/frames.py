@@ -1,4 +1,4 @@
-"""Reading of chosen frames of a video file; memory use does not depend on its length, and no frame is decoded twice.
+"""Reading of chosen frames of a video; memory use does not depend on its length, and no frame is decoded twice.
 
 The timestamps of the packets are listed first, without decoding, so frames are counted correctly in files with a
 variable frame rate or a wrong header. Before each chosen frame, the reader seeks to the nearest preceding key frame if
@@ -61,7 +61,7 @@ class FrameSettings:
 
     def __post_init__(self) -> None:
         if self.choice not in get_args(Choice):
-            raise InputError(f"frames: choice '{self.choice}' must be {', '.join(get_args(Choice))}")
+            raise InputError(f"frames: choice '{self.choice}' must be one of {', '.join(get_args(Choice))}")
         for name, most in (("count", 100_000), ("length", 256), ("stride", 1000)):
             if not 1 <= getattr(self, name) <= most:
                 raise InputError(f"frames: {name} {getattr(self, name)} must be between 1 and {most}")
@@ -138,7 +138,9 @@ def index_video(source: VideoSource, *, check: Check = nothing) -> VideoIndex:
         rate = float(stream.average_rate or 25)
         seekable = container.format.name.startswith(SEEKABLE)
         if width * height > MAX_FRAME_PIXELS:
-            raise UnreadableVideo(f"frames of {width}x{height} pixels; at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels")
+            raise UnreadableVideo(
+                f"frames of {width}x{height} pixels; at most {MAX_FRAME_PIXELS / 1e6:.0f} megapixels are read"
+            )
         for packet in packets(container, stream, check):
             if packet.size == 0 or packet.is_discard:
                 continue
