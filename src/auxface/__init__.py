@@ -12,14 +12,14 @@ Data:
 
 Models:
     plan               Plan a training run from the data and a time budget, and write it as a recipe.
-    train              Train a model on a manifest and write its directory.
-    evaluate           Evaluate models on a split: predictions and a report by group.
+    train              Train a model on a manifest and write the model directory.
+    evaluate           Evaluate models on a split, and write predictions and a report by group.
     predict            Predict the classes of images and videos.
     embed              Write the embeddings of faces as a table.
     search             Find the faces of a table that are nearest to a face.
     verify             Evaluate verification on pairs of images of the same person or of different people.
     explain            Draw the regions of an image on which a prediction depends.
-    export             Write a model as an ONNX file.
+    export             Export a model to an ONNX file.
     serve_model        Serve a model as an HTTP API with a web page.
     Predictor          A trained model that predicts the classes of faces in images.
     JointModel         Encoder, heads and auxiliary objectives, as a torch module.
@@ -27,7 +27,7 @@ Models:
 Audits and studies:
     audit              Evaluate the predictions of any model by group.
     plan_audit         Compute how many more faces or videos an audit needs to detect a gap.
-    study              Train a grid of recipes and seeds, and compare the models with intervals.
+    study              Train a grid of recipes and seeds, and compare the models using confidence intervals.
     study_report       Write the report of a study from its finished runs.
 
 Installation:
@@ -36,7 +36,7 @@ Installation:
 
 Libraries, which can be used without the rest of auxface:
     texture            Texture descriptors (LBP, LDP, ...) as batched tensor operations; only torch is needed.
-    evaluation         Metrics, intervals and fairness gaps of prediction tables, without torch.
+    evaluation         Metrics, confidence intervals and fairness gaps for prediction tables, without torch.
 
 Example:
     >>> import auxface
@@ -137,7 +137,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return the object with a public name; it is imported on first use."""
+    """Import and return the object with the given public name."""
     if name in _PACKAGES:
         return import_module(f"auxface.{name}")
     if name not in _MODULES:

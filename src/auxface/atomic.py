@@ -17,7 +17,7 @@ from auxface.errors import InputError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path next to ``path``, which is renamed to ``path`` if the block ends without an error.
+    """Yield a temporary path next to ``path``; the file is renamed to ``path`` if the block ends without an error.
 
     Parent folders are created. The temporary file has the suffix of ``path``, because many writers derive the file
     format from the suffix.

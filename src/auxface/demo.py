@@ -217,9 +217,9 @@ def _introduction(faces: int, epochs: int, seed: int) -> evaluation.Section:
         "reconstructs the RGB values of hidden patches. 'l_ssat' reconstructs histograms of the Local Binary Patterns "
         "of hidden patches, which describe local texture.\n\n"
         "The encoder, the learning rate and the task weights were chosen on the validation split so that the "
-        "supervised model learns in this time. The gradient norm of each auxiliary is set to 0.3 times the gradient "
-        "norm of the tasks, because 'ssat' learned only about half of the attributes in this time with the published "
-        "sum of losses. The seed was not tuned. Results on synthetic faces with a single seed do not show which "
-        "method is better; the page shows which metrics are computed and how."
+        "supervised model learns in this number of epochs. The gradient norm of each auxiliary is set to 0.3 times the "
+        "gradient norm of the tasks, because 'ssat' learned only about half of the attributes with the published sum "
+        "of losses. The seed was not tuned. Results on synthetic faces with a single seed do not show which method is "
+        "better; the page shows which metrics are computed and how."
     )
     return evaluation.Section("What was done", text, (), None)

@@ -1,4 +1,4 @@
-"""The device on which a model runs: how ``auto`` is resolved, and the memory of a device.
+"""Devices on which models run: resolution of ``auto``, availability, and memory.
 
 Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the kind of device on
 which it was trained. torch is imported on the first call.
@@ -26,7 +26,7 @@ _LOAD_SECONDS = 0.3
 
 
 def resolve_device(device: str) -> str:
-    """Return ``device``, with ``auto`` replaced by the fastest kind on this machine.
+    """Return ``device``; ``auto`` is replaced by the fastest kind of device on this machine.
 
     Args:
         device: ``auto`` or the name of a torch device.
@@ -64,7 +64,7 @@ def check_device(device: str) -> None:
 def free_cores() -> int:
     """Return the number of idle processor cores, measured with a short load on all cores.
 
-    The core count of the operating system accounts neither for other programs nor for the limits of a container.
+    The core count that the operating system reports accounts for neither other programs nor container limits.
 
     Returns:
         A number from 1 to the number of cores that this process may use.

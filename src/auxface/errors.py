@@ -1,4 +1,5 @@
-"""The error for invalid input, which every command reports as one line with exit code 2; text for a terminal."""
+"""The error for invalid input, which every command reports as one line with exit code 2, and escaping of control
+characters."""
 
 
 class InputError(ValueError):
@@ -11,5 +12,5 @@ class InputError(ValueError):
 
 
 def escape_controls(text: str) -> str:
-    r"""Return text for a terminal, with control characters escaped, such as ``\x1b``."""
+    r"""Return the text with control characters escaped for a terminal, for example as ``\x1b``."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

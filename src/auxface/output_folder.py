@@ -79,7 +79,7 @@ def refuse_inputs_inside(folder: Path, inputs: Iterable[Path]) -> None:
         if parent not in resolved:
             resolved[parent] = os.path.realpath(parent)
         entry = Path(resolved[parent], name)
-        # A symbolic link may lead into the folder.
+        # A symbolic link may point into the folder.
         if entry.is_relative_to(place) or (entry.is_symlink() and _resolved(entry).is_relative_to(place)):
             raise InputError(f"{folder} contains {path}, which this command reads; choose another output")
 
@@ -101,7 +101,7 @@ def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
 
 @contextmanager
 def written_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; if the block ends without an error, its files replace the files that auxface wrote.
+    """Yield a temporary folder; its files replace the files that auxface wrote, if the block ends without an error.
 
     Files that the record of ``folder`` lists are replaced or deleted; other files are kept. A new folder appears only
     when it is complete. In an existing folder, files appear in the order in which they were written.
@@ -125,7 +125,7 @@ def written_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def added_files(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; if the block ends without an error, its files are moved into ``folder``.
+    """Yield a temporary folder; its files are moved into ``folder`` if the block ends without an error.
 
     Files with the same names are replaced, even if auxface did not write them; nothing is deleted.
     """
@@ -140,7 +140,9 @@ def added_files(folder: Path) -> Iterator[Path]:
 
 
 def begin_growing(folder: Path, patterns: Iterable[str], changing: Iterable[str] | None = None) -> None:
-    """Record that files whose names match ``patterns`` change until :func:`end_growing`; create a missing folder.
+    """Record that files whose names match ``patterns`` change until :func:`end_growing` is called.
+
+    The folder is created if it is missing.
 
     Args:
         folder: folder of the run.
@@ -245,7 +247,7 @@ def _files(folder: Path, nested: list[Path]) -> Iterator[Path]:
 
 @contextmanager
 def _temporary_folder(place: Path) -> Iterator[Path]:
-    """Yield a temporary folder on the same file system: inside an existing folder, or beside a missing one."""
+    """Yield a temporary folder on the same file system: inside the folder if it exists, otherwise beside it."""
     parent = place if place.exists() else place.parent
     parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=parent))

@@ -86,7 +86,7 @@ class Registry(Generic[T]):
         return self._items[name]
 
     def available(self) -> dict[str, T]:
-        """Return all objects by name: first built-in objects in the order of registration, then entry points."""
+        """Return all objects by name: built-in objects in the order of registration, then those of entry points."""
         self._load_entry_points()
         return dict(self._items)
 

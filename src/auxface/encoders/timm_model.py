@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 def is_column_shaped(name: str) -> bool:
-    """Return whether a timm model name, with or without the tag of its weights, denotes a column-shaped model."""
+    """Return whether a timm model name, with or without the tag of its weights, belongs to a column-shaped model."""
     return timm.is_model(name) and timm.models.is_model_in_modules(name, COLUMN_SHAPED_MODULES)
 
 

@@ -37,7 +37,7 @@ MAX_TOKENS = 32768
 
 
 class VideoEncoder(MaskableEncoder):
-    """A transformer over the tubelets of a clip, whose pooled features are the normalized mean of its tokens.
+    """A transformer over the tubelets of a clip; the pooled features are the normalized mean of the tokens.
 
     Args:
         frames: number of frames T of a clip.

@@ -18,7 +18,7 @@ from auxface.recipe import TextureInput
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Views, labels and seeds of B images or video clips; clips have a frame axis T after the first.
+    """Views, labels and seeds of B images or video clips; clips have a frame axis T after the batch axis.
 
     Attributes:
         primary: float [B, 3, H, W] or [B, T, 3, H, W] in [0, 1]: the input view of the primary objective.
@@ -28,7 +28,7 @@ class Batch:
             A]; NaN if unknown.
         seeds: int64 [B], random seed of each image in this epoch, from which masks are drawn.
         indices: int64 [B], positions of the images in the training split.
-        views: views that the objectives requested; for video clips, images have a frame axis after the first.
+        views: views that the objectives requested; views of video clips have a frame axis after the batch axis.
         mixed: mixup or CutMix view that replaces ``primary`` in the primary objective; None if both are disabled.
         scale: factor by which every mean over images is multiplied, so that the mean over micro-batches is the mean
             over the step.

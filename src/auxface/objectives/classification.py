@@ -151,7 +151,7 @@ def sample_losses(
 
 
 def weighted_mean(each: Tensor, counts: Tensor, total: float | None = None) -> Tensor:
-    """Return the mean of ``each`` weighted by ``counts``, or 0 if all are 0; ``total`` replaces ``counts.sum()``."""
+    """Return the mean of ``each`` weighted by ``counts``, or 0 if all counts are 0; ``total`` replaces their sum."""
     divisor = counts.sum().clamp(min=1e-6) if total is None else max(total, 1e-6)
     return (each * counts).sum() / divisor
 

@@ -5,9 +5,9 @@ For identity and class labels, the loss is a margin or proxy loss of pytorch-met
 attributes, the loss is the binary cross-entropy of ``scale * cosine + bias``, after the joint metric and tag learning
 of Seo et al. (arXiv 2304.07449). Only the abstract of this paper was available; the details are our own.
 
-Proxies of people are only used in training: the test split contains other people, and an exported model contains
-neither these proxies nor the people's names. Proxies of classes and attributes compute the model's predictions and are
-exported.
+Proxies of people are used only in training: the test split contains other people, and an exported model contains
+neither these proxies nor the people's names. Predictions are computed from the proxies of classes and attributes, which
+are exported.
 
 pytorch-metric-learning and scikit-learn are imported where they are used, because inference also loads this module.
 """
@@ -125,7 +125,7 @@ class MetricLearning(PrimaryObjective):
     def validation_figure(
         self, metric: str, logits: Mapping[str, np.ndarray], labels: Mapping[str, Tensor]
     ) -> float | None:
-        """Return the mean metric over the tasks; identity labels use embeddings, all other labels use scores."""
+        """Return the mean metric over the tasks; identity labels use embeddings, and all other labels use scores."""
         from auxface.evaluation import validation_recall, verification_auc
         from auxface.objectives.validation_figures import classification_figure
 

@@ -116,7 +116,7 @@ class StepContext:
         self._embedded: dict[tuple[bool, bool], Tensor] = {}
 
     def embedding(self, texture_input: TextureInput | None = None) -> Tensor:
-        """Return the patch embedding of the primary view, or of its texture map; computed once per forward pass."""
+        """Return the patch embedding of the primary view, or of its texture map, computed once per forward pass."""
         # An objective that needs gradients cannot use an embedding that was computed without gradients.
         key = (texture_input is not None, torch.is_grad_enabled())
         if key not in self._embedded:
@@ -192,7 +192,7 @@ class Objective(nn.Module):
         return {}
 
     def load_resume_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Restore the tensors of :meth:`resume_tensors`; this method is not called if it returned no tensor."""
+        """Restore the tensors that :meth:`resume_tensors` returned; not called if there were none."""
 
     def validation_logs(self, encoder: MaskableEncoder, images: np.ndarray) -> dict[str, float]:
         """Return metrics on held-out images for the log.

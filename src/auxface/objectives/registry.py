@@ -45,7 +45,7 @@ def build_auxiliary(name: str, options: AuxiliaryOptions, context: BuildContext)
     """Build an auxiliary of a recipe.
 
     Raises:
-        InputError: the name is unknown or the name of a primary objective, or the objective rejects the options.
+        InputError: the name is unknown or belongs to a primary objective, or the objective rejects the options.
     """
     return _auxiliary(name).build(options, context)
 

@@ -1,4 +1,4 @@
-"""The validation metric of classification, which selects the best weights.
+"""The validation metric for classification, by which the best weights are selected.
 
 This module is separate from ``objective``, so that prediction does not import scikit-learn.
 """

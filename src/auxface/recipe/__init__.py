@@ -1,4 +1,4 @@
-"""The recipe: what can be configured, and how a recipe file becomes a checked recipe."""
+"""Recipes: the schema of the options, and functions that load and validate recipe files."""
 
 from auxface.recipe.load import load_recipe, recipe_names
 from auxface.recipe.objectives import (

@@ -151,9 +151,9 @@ class ReconstructionOptions(AuxiliaryOptions):
     cases, only masked patches contribute to the loss."""
     decoder_width: Width | None = None
     """Width of the decoder's tokens. If this key and the next two are empty, the decoder has the published size for the
-    encoder. For a Vision Transformer with a width of at least 768 (B, L, H), this is width 512, 8 blocks and 16 heads
-    (SSAT); for other image encoders, width 128, 2 blocks and 16 heads (SSAT). For a video encoder, the decoder has half
-    the encoder's width, half its number of heads, and 4 blocks (VideoMAE)."""
+    encoder. For a Vision Transformer with a width of at least 768 (B, L, H), the published size is a width of 512, 8
+    blocks and 16 heads (SSAT); for other image encoders, a width of 128, 2 blocks and 16 heads (SSAT). For a video
+    encoder, the decoder has half the encoder's width, half its number of heads, and 4 blocks (VideoMAE)."""
     decoder_depth: Depth | None = None
     """Number of decoder blocks."""
     decoder_heads: Heads | None = None

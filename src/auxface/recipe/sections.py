@@ -54,9 +54,9 @@ class Encoder(Strict):
     """Fixed 2-D sine-cosine or learned position embeddings, for models that add position embeddings to their tokens.
     Empty: ``learned`` for a pretrained model, otherwise ``sincos``."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Channel means that standardize images in [0, 1]."""
+    """Channel means with which images in [0, 1] are standardized."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
-    """Channel standard deviations that standardize images in [0, 1]."""
+    """Channel standard deviations with which images in [0, 1] are standardized."""
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -162,8 +162,8 @@ class Train(Strict):
     (or classes) are drawn equally often."""
     labeled_per_batch: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Fraction of labeled images in each step; an image is labeled if the label of at least one task is known. Every
-    image is drawn at least once per epoch; images of the kind that is too rare for this fraction (labeled or unlabeled)
-    are drawn several times. Empty: the fraction varies between steps and on average equals the fraction in the training
+    image is drawn at least once per epoch; if labeled or unlabeled images are too rare for this fraction, they are
+    drawn several times. Empty: the fraction varies between steps and on average equals the fraction in the training
     split."""
     reweight_group: bool = False
     """Give each group the same total weight in the primary objective, regardless of its size."""
@@ -175,15 +175,15 @@ class Train(Strict):
     tasks). These thresholds are used where the group is known, as in ``auxface evaluate``; ``predict`` uses a single
     threshold."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """``auto``: fp32 or bf16, whichever a short trial at the start of training finds faster. ``fp16`` is for GPUs only.
+    """``auto``: fp32 or bf16, whichever is faster in a short trial at the start of training. ``fp16`` is for GPUs only.
     In the recipe that a run stores, the choices of the trial replace ``auto``."""
     attention: Literal["auto", "fused", "plain"] = "auto"
-    """Attention kernel. ``auto``: the kernel that the trial finds faster."""
+    """Attention kernel. ``auto``: the kernel that is faster in the trial."""
     channels_last: Annotated[bool | Literal["auto"], Field(union_mode="left_to_right")] = "auto"
-    """Store images and convolution weights in channels-last format. ``auto``: only if the trial finds it faster."""
+    """Store images and convolution weights in channels-last format. ``auto``: only if it is faster in the trial."""
     threads: Annotated[Count | Literal["auto"], Field(union_mode="left_to_right")] = "auto"
     """Number of torch threads on a CPU, at most one per core. ``auto``: ``OMP_NUM_THREADS`` if it is set; otherwise one
-    thread or one thread per core, whichever the trial finds faster under the current load of the machine."""
+    thread or one thread per core, whichever is faster in the trial under the current load of the machine."""
     compile: bool = False
     """Compile the transformer blocks with torch.compile; worthwhile only in long runs."""
     checkpoint_activations: bool = False
@@ -197,10 +197,10 @@ class Train(Strict):
     validation images) and ``recall_at_1``; the balanced accuracy of the other labels is then included in the average.
     If no task is trained (``primary_weight`` 0), the mean skill of the auxiliary's targets selects the weights."""
     abstain_accuracy: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] | None = "auto"
-    """Accuracy that the answers of the model must reach on the validation split (class and binary tasks). The scores at
-    which the model abstains are chosen after training. ``auto``: the highest of 0.95, 0.9 and 0.8 at which the model
-    answers at least half of the validation samples; with fewer than 100 samples, or with ``threshold_per_group``, the
-    model always answers. Empty: the model always answers."""
+    """Accuracy that the model's predictions must reach on the validation split (class and binary tasks). The scores at
+    which the model abstains are chosen after training. ``auto``: the highest of 0.95, 0.9 and 0.8 at which at least
+    half of the validation samples get a prediction; with fewer than 100 samples, or with ``threshold_per_group``, the
+    model never abstains. Empty: the model never abstains."""
     validate_every: Count = 1
     """Interval between validations, in epochs."""
     max_seconds: Positive | None = None

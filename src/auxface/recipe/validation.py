@@ -108,7 +108,7 @@ def sentence(error: ValidationError, model: type[BaseModel], above: str = "") ->
         parent = _dotted([above, *path])
         fields = tuple(inner.model_fields)
         hint = nearest(key, fields, prefix=f"{parent}." if parent else "")
-        return f"unknown key '{_dotted([parent, key])}'{hint}; known here: {', '.join(fields)}"
+        return f"unknown key '{_dotted([parent, key])}'{hint}; known keys: {', '.join(fields)}"
     place = shortened(_dotted([above, *path]))
     if first["type"] == "value_error":
         reason = str(first["ctx"]["error"] if "ctx" in first else first["msg"])
@@ -128,7 +128,7 @@ def _message(problem: Any) -> str:
 
 
 def _walk(location: tuple[int | str, ...], model: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
-    """Return the keys in an error's location, without pydantic's names of union members, and the section's class."""
+    """Return the keys in an error's location, without pydantic's names for union members, and the section's class."""
     path: list[str] = []
     annotation: Any = model
     for part in location:

@@ -33,7 +33,8 @@ from auxface.training.sampling import sample_weights
 from auxface.training.selection import Validation, video_numbers
 from auxface.training.tasks import label_tensors, tasks_for, with_selection
 
-# Number of training images on which the constant predictions of the objectives are fitted, and number per batch.
+# Number of training images on which the constant predictions of the objectives are fitted, and number of images per
+# batch.
 _VIEWS, _VIEWS_AT_ONCE = 512, 64
 # Batch size of the data loader until ``batch_size=auto`` is resolved.
 _PROVISIONAL_BATCH = 64

@@ -1,4 +1,4 @@
-"""Simple baselines for a manifest: logistic regression on HOG features, and on features of an encoder before training.
+"""Simple baselines for a manifest: logistic regression on HOG features, and on features of the initial encoder.
 
 If a trained model does not outperform these baselines, something is wrong with its training. Both baselines are
 evaluated on the validation split with the metric that selects weights in training. This takes about a minute, because
@@ -37,7 +37,7 @@ from auxface.training.sampling import labeled_rows
 from auxface.training.tasks import label_tensors, tasks_for
 
 NAMES = {"hog": "HOG + logistic regression", "frozen": "frozen features + logistic regression"}
-# At most this many training images, and images on which a baseline is measured.
+# Maximum number of training images, and of images on which a baseline is measured.
 TRAINING_ROWS, MEASURED_ROWS = 4000, 2000
 _COMPONENTS, _HOG_SIDE, _FROZEN_SIDE, _AT_ONCE = 256, 64, 96, 512
 # With 256 whitened components, both strengths are nearly optimal on the data sets that were tested.
@@ -88,7 +88,7 @@ def measure_baselines(manifest: Manifest, recipe: Recipe) -> dict[str, dict[str,
 
 
 def spaced_rows(count: int, most: int) -> np.ndarray:
-    """Return evenly spaced row numbers of a table of ``count`` rows, at most ``most``."""
+    """Return at most ``most`` evenly spaced row numbers of a table of ``count`` rows."""
     return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
@@ -130,7 +130,7 @@ def hog_features(images: np.ndarray) -> np.ndarray:
 
 
 def frozen_features(device: str) -> tuple[str, Extractor]:
-    """Return the name and the function of general features: those of an ImageNet encoder, else HOG.
+    """Return the name and the function of general features: ImageNet features if available, otherwise HOG.
 
     The encoder has the packaged weights, which the extra ``weights`` installs, and reads images resized to 96 pixels.
 
@@ -151,7 +151,7 @@ def frozen_features(device: str) -> tuple[str, Extractor]:
 
 def reduce_features(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """Return features [N, D] as at most 256 whitened principal components of the standardized training features."""
-    # N centered rows have N - 1 directions; whitening would divide the last one by its rounding error.
+    # N centered rows have N - 1 directions; whitening would divide the last direction by a rounding error.
     rank = max(1, min(_COMPONENTS, len(train) - 1, train.shape[1]))
     reduce = make_pipeline(StandardScaler(), PCA(rank, whiten=True, svd_solver="randomized", random_state=0))
     return [reduce.fit_transform(train), *map(reduce.transform, others)]

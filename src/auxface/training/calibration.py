@@ -47,7 +47,7 @@ from auxface.training.training_summary import (
     task_figures,
 )
 
-# ``auto`` chooses the first of these accuracies at which at least half of the validation samples are answered.
+# ``auto`` chooses the first of these accuracies at which at least half of the validation samples get a prediction.
 _ABSTAIN_ACCURACIES = (0.95, 0.9, 0.8)
 _FEWEST_ANSWERED = 0.5
 _FEWEST_FOR_ABSTAINING = 100
@@ -139,8 +139,8 @@ def calibrate(
         task: task to which the logits belong.
         logits: logits of the validation split, [N, outputs].
         labels: labels of the validation split, as :func:`auxface.training.tasks.label_tensors` returns them.
-        abstain_accuracy: required accuracy of the answers outside the band (class and binary tasks); ``auto`` has the
-            same meaning as in :class:`auxface.recipe.Train`; None for no band.
+        abstain_accuracy: required accuracy of the predictions outside the band (class and binary tasks); ``auto`` has
+            the same meaning as in :class:`auxface.recipe.Train`; None for no band.
         groups: group level of each row, [N], as a series with the name of the group. Each level gets its own threshold
             (binary and multilabel tasks). None for a single threshold.
 
@@ -201,7 +201,7 @@ def _calibrate_attributes(
 def _confidence_band(
     scores: np.ndarray, target: np.ndarray, accuracy: float | Literal["auto"] | None
 ) -> tuple[float, float] | None:
-    """Return the abstain band of a class task, which ranges from 0 to the minimum confidence of an answer."""
+    """Return the abstain band of a class task: from 0 to the minimum confidence of a prediction."""
     right, confidence = (scores.argmax(axis=1) == target).astype(int), scores.max(axis=1, initial=0)
     return _supported_band(
         confidence,
@@ -226,7 +226,7 @@ def _supported_band(
     accuracy: float | Literal["auto"] | None,
     choose: Callable[[float], tuple[float, float]],
 ) -> tuple[float, float] | None:
-    """Return the band for an accuracy; for ``auto``, the first band with enough answered samples, or None."""
+    """Return the band for an accuracy; for ``auto``, the first band outside which enough samples lie, or None."""
     if accuracy is None or not len(score):
         return None
     if accuracy != "auto":
@@ -234,7 +234,7 @@ def _supported_band(
     for each in _ABSTAIN_ACCURACIES if len(score) >= _FEWEST_FOR_ABSTAINING else ():
         low, high = choose(each)
         if ((score < low) | (score >= high)).mean() >= _FEWEST_ANSWERED:
-            # A band of zero width would never abstain.
+            # With a band of zero width, the model would never abstain.
             return (low, high) if low < high else None
     return None
 

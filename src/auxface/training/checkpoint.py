@@ -1,6 +1,6 @@
 """Checkpoints: the full state of a run and a record of its inputs, without pickle, so that a run is resumed exactly.
 
-Each checkpoint is a folder named after its step, which is renamed into place when it is complete. The newest two
+Each checkpoint is a folder named after its step. The folder is renamed into place when it is complete. The newest two
 checkpoints are kept, so a process that is killed at any moment leaves at least one checkpoint.
 
 Example::
@@ -293,8 +293,8 @@ def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str
     paths = [str(path) for path in unlabeled] or [*record.unlabeled]
     if len(paths) != len(record.unlabeled):
         raise InputError(
-            f"{folder} was started with {len(record.unlabeled)} manifests of unlabeled images, but --unlabeled names "
-            f"{len(paths)}; name all of them in the original order"
+            f"the run in {folder} was started with {len(record.unlabeled)} manifests of unlabeled images, but "
+            f"--unlabeled names {len(paths)}; name all of them in the original order"
         )
     manifests = read_unlabeled(paths)
     for (path, manifest), expected in zip(manifests.items(), record.unlabeled.values(), strict=True):
@@ -305,8 +305,8 @@ def read_same_unlabeled(folder: Path, record: RunRecord, unlabeled: Sequence[str
 def _check_hash(path: Path, manifest: Manifest, expected: str, folder: Path) -> None:
     if manifest.hash != expected:
         raise InputError(
-            f"{path}: not the manifest with which {folder} was started (rows or header have changed); restore the "
-            "original manifest, or start a new run"
+            f"{path}: not the manifest with which the run in {folder} was started (rows or header have changed); "
+            "restore the original manifest, or start a new run"
         )
 
 

@@ -81,7 +81,7 @@ class DataLoader:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of optimizer steps per epoch, including the step of a smaller last batch."""
+        """Number of optimizer steps per epoch, including the step for a smaller last batch."""
         if self.mixture is not None:
             return self.mixture.steps_per_epoch(self.batch_size)
         return -(-len(self.images) // self.batch_size)

@@ -65,7 +65,7 @@ def make_accelerator(recipe: Recipe, device: str = "auto") -> Accelerator:
 
 
 def resolve_precision(options: Train, device: str) -> str:
-    """Return Accelerate's name of the precision; ``auto`` becomes fp32 if no trial has replaced it.
+    """Return Accelerate's name for the precision; ``auto`` becomes fp32 if no trial has replaced it.
 
     Args:
         options: the recipe's ``train`` section.

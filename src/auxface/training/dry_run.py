@@ -59,7 +59,7 @@ class DryRun:
 
 
 def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: float = 0.0) -> DryRun:
-    """Train one step on two images, and then time steps on a full batch and validation; write nothing.
+    """Train one step on two images, then measure the duration of full-batch steps and of validation; write no files.
 
     Args:
         assembly: model and data; the model is modified.

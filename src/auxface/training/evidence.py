@@ -1,4 +1,4 @@
-"""Compute the evidence for every class and attribute on the validation split: AUC with interval, and precision.
+"""Compute the evidence for every class and attribute on the validation split: AUC with its interval, and precision.
 
 A class whose AUC is not clearly above chance is *not learned*, and the model does not predict it. Intervals are
 computed as in an audit, by a bootstrap over clusters (videos if present, otherwise sources, otherwise rows). Weights

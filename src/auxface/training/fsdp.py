@@ -48,7 +48,7 @@ def fsdp_is_requested() -> bool:
 
 
 def uses_fsdp(accelerator: Accelerator) -> bool:
-    """Return whether this run shards its weights: the launcher requests sharding, and there are several processes."""
+    """Return whether the launcher requests sharded weights and there are several processes."""
     return fsdp_is_requested() and accelerator.num_processes > 1
 
 
@@ -187,7 +187,7 @@ def load_full_state_dict(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def shard_like(value: Tensor, reference: Tensor | None) -> Tensor:
-    """Return a full tensor sharded like ``reference``; unchanged if ``reference`` is full or has a different shape."""
+    """Shard a full tensor like ``reference``; return it unchanged if ``reference`` is full or has a different shape."""
     if not isinstance(reference, DTensor) or value.shape != reference.shape:
         return value
     on_device = value.to(reference.device)

@@ -141,7 +141,7 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     entries = list(filter(None, map(_entry, lines)))
     if len(entries) < len(lines):
         corrupt = len(lines) - len(entries)
-        warnings.warn(f"{path}: {corrupt} of {len(lines)} lines are corrupt and are left out", stacklevel=2)
+        warnings.warn(f"{path}: {corrupt} of {len(lines)} lines are corrupt and were skipped", stacklevel=2)
     return entries
 
 

@@ -1,9 +1,9 @@
-"""Choose values for ``auto`` precision, attention kernel, memory format and number of threads in a short trial.
+"""Run a short trial to choose the precision, attention kernel, memory format and thread count if they are ``auto``.
 
 A trial of at most about two seconds times training steps of a copy of the model on a few images. The chosen values
 replace ``auto`` in the recipe, which is stored with the run, so that a resumed run needs no trial. Keys with a fixed
-value are never changed. All times except the times for threads are cached per machine and model. The best number of
-threads is determined at every start, because it depends on the other programs that are running: on busy cores, two
+value are never changed. All times except the times for thread counts are cached per machine and model. The best thread
+count is determined at every start, because it depends on the other programs that are running: on busy cores, two
 threads can be ten times slower than one.
 
 Example::
@@ -51,7 +51,7 @@ _HOPELESS = 3.0
 _ROUNDS = 3
 # For encoders with more parameters than this, a trial on a CPU times this many blocks.
 _LARGE_ENCODER, _BLOCKS = 20_000_000, 2
-# Length of the vectors on which numbers of threads are first tested: long enough for torch to use several threads.
+# Length of the vectors on which thread counts are first tested: long enough for torch to use several threads.
 _PROBE_VALUES, _PROBE_SECONDS, _PROBE_LOSS = 200_000, 0.1, 1.5
 # The trial uses a step from the middle of training, in which most recipes run all objectives and gradient norms are not
 # measured.
@@ -70,7 +70,7 @@ class Kernels(NamedTuple):
 
 
 def choose_speed(model: JointModel, loader: DataLoader, device: str) -> tuple[Train, dict[str, Any]]:
-    """Replace ``auto`` in precision, attention, channels_last and threads with the fastest settings in a short trial.
+    """Replace ``auto`` in precision, attention, channels_last and threads with the choices of a short trial.
 
     Args:
         model: model with its initial weights, on the CPU; it is not modified.
@@ -135,7 +135,7 @@ def open_kernels(model: JointModel, device: str) -> list[Kernels]:
         return options.attention != "auto" or kernels.attention == wanted
 
     if not any(hasattr(module, "fused_attn") for module in modules):
-        # The attention of the decoder alone takes too little of a step for a measurable difference.
+        # The attention of the decoder alone takes too small a part of a step for a measurable difference.
         found = [kernels for kernels in found if is_usual(kernels)]
     usual = next(kernels for kernels in found if is_usual(kernels))
     # For slow models, only a few candidates are timed; the default and the other precision or format come first.
@@ -144,7 +144,7 @@ def open_kernels(model: JointModel, device: str) -> list[Kernels]:
 
 
 def _thread_counts(options: Train, device: str) -> list[Any]:
-    """Return the candidates for the number of threads in ascending order; the last candidate is the default."""
+    """Return the candidate thread counts in ascending order; the last candidate is the default."""
     if options.threads != "auto" or device != "cpu":
         return [options.threads]
     most = torch.get_num_threads()
@@ -211,7 +211,7 @@ class Trial:
         return seconds / self.images
 
     def has_time_for(self, number: int, seconds: float) -> bool:
-        """Return whether there is time for a candidate, given its number and the approximate duration of its step.
+        """Return whether there is time for a candidate, given its index and the approximate duration of its step.
 
         The first two candidates are always timed, so that the precision is tested even for a large model that trains
         for hours.
@@ -228,7 +228,7 @@ class Trial:
 
 
 def _shorten(model: JointModel) -> float:
-    """Keep only the first of the identical blocks of a large encoder; return the factor by which a step is shortened.
+    """Keep only the first two of a large encoder's identical blocks; return the factor by which a step is shortened.
 
     The blocks account for nearly all of the time of a step and are equally fast, so a trial needs only some of them.
     """
@@ -243,7 +243,7 @@ def _shorten(model: JointModel) -> float:
 
 
 def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict[Any, float]:
-    """Return the mean seconds per image for each number of threads, except for numbers that are clearly too slow.
+    """Return the mean seconds per image for each thread count, except for counts that are clearly too slow.
 
     The mean is used instead of the minimum, because few steps are undisturbed when other programs use the same cores.
     """
@@ -261,7 +261,7 @@ def _time_threads(trial: Trial, counts: Sequence[Any], kernels: Kernels) -> dict
 
 
 def _probe(threads: int) -> float:
-    """Return the mean duration in seconds of a small vector operation, which is mainly the overhead of threads."""
+    """Return the mean duration in seconds of a small vector operation, which consists mainly of threading overhead."""
     torch.set_num_threads(threads)
     vector = torch.zeros(_PROBE_VALUES)
     vector.add_(1)
@@ -277,8 +277,8 @@ def _interleave(
 ) -> dict[Any, float]:
     """Time the candidates alternately, so that a change of load affects all of them; drop candidates that are too slow.
 
-    If a step is slow, each candidate is timed once without a warm-up step; after the second candidate, candidates are
-    timed only as long as there is time left.
+    If a step is slow, each candidate is timed once without a warm-up step; after the second candidate, further
+    candidates are timed only while time remains.
     """
     times: dict[Any, list[float]] = {}
     if trial.is_slow:

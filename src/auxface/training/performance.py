@@ -35,7 +35,7 @@ _USABLE_FRACTION = 0.5
 
 
 def configure_blocks(model: nn.Module, options: Train, device: torch.device, precision: str) -> None:
-    """Set the memory format of the weights, and attention kernel, compilation and checkpointing for every block.
+    """Set the memory format of the weights, and the attention kernel, compilation and checkpointing of each block.
 
     The names of weights do not change.
 
@@ -43,7 +43,7 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
         model: model on its device; modified in place.
         options: the recipe's ``train`` section.
         device: device on which the model is trained.
-        precision: Accelerate's name of the precision: ``no``, ``bf16`` or ``fp16``.
+        precision: Accelerate's name for the precision: ``no``, ``bf16`` or ``fp16``.
     """
     if options.channels_last is True:
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -150,7 +150,7 @@ class Planner:
             reason = f"{counts}: without many unlabeled images, an auxiliary halves the number of epochs in the budget"
             self._set("base", "supervised", reason)
             return
-        self._set("base", "l_ssat", f"{counts}: the reconstruction of texture also learns from unlabeled images")
+        self._set("base", "l_ssat", f"{counts}: the reconstruction of texture also uses unlabeled images")
         self._set("balance", {"kind": "gradient", "ratio": 0.3}, "auxiliary gradient norm: 0.3 times that of the task")
         fraction = min(max(facts.labeled / self.images, 0.5), 0.9)
         self._set("train.labeled_per_batch", fraction, "every step has as many labeled images as unlabeled ones")
@@ -172,7 +172,7 @@ class Planner:
         self._set(
             "train.batch_size",
             32 if self.kind == "cpu" else 64,
-            f"small batches take more steps in the same time; usual on {self.kind}",
+            f"small batches allow more steps in the same time; usual value on {self.kind}",
         )
         seconds: list[float] = []
         with progress_bar("time candidates", len(starts), "encoders") as advance:
@@ -215,7 +215,7 @@ class Planner:
             "forensic_sharp" if forgery else "light",
             "real or forged: no blur and no resampling, which can remove the traces of a forgery"
             if forgery
-            else "faces are already cropped: small crops, mirror images and colors",
+            else "faces are already cropped: small crops, mirroring and color changes",
         )
         was_measured = start.encoder["name"].partition(".")[0] == PACKAGED_ENCODER
         peak = _MEASURED_PEAK if was_measured else _USUAL_PEAK
@@ -227,12 +227,12 @@ class Planner:
             decay = 1.0 if was_measured else 0.9
             reason = "equal rates were better for this encoder" if was_measured else "early layers change less"
             self._set("train.layer_decay", decay, reason)
-            self._set("train.warmup_fraction", 0.1, "the new heads settle before the encoder moves")
+            self._set("train.warmup_fraction", 0.1, "the encoder changes little until the new heads are partly trained")
         else:
             self._set("train.warmup_fraction", 0.05, "random weights")
 
     def _choose_speed(self) -> DryRun:
-        """Time the precisions and memory formats at the chosen image size, and set the fastest."""
+        """Time the precisions and memory formats at the chosen image size, and choose the fastest."""
         encoder = self._raw()["encoder"]
         options: list[tuple[dict[str, Any], str]] = [({"precision": "fp32"}, "fp32")]
         options.append(({"precision": "fp32", "channels_last": True}, "fp32 with channels last"))
@@ -246,7 +246,7 @@ class Planner:
         return best
 
     def _cost(self, timed: DryRun) -> _Cost:
-        """Return the cost of training without planning, computed from the times of a dry run."""
+        """Return the cost of training, excluding planning, computed from the times of a dry run."""
         steps = math.ceil(self.images / timed.batch_size)
         if self.facts.unlabeled and "labeled_per_batch" in self._raw()["train"]:
             half = max(self.facts.labeled, self.facts.unlabeled) * 2
@@ -292,7 +292,7 @@ class Planner:
         raw["train"] = {**raw.get("train", {}), "epochs": 1, **(keys or {"precision": "fp32", "channels_last": True})}
         # The number of threads was determined with the first candidate.
         raw["train"]["threads"] = self.threads
-        # The sample may contain no labeled images or no unlabeled images.
+        # The sample may lack labeled or unlabeled images.
         raw["train"].pop("labeled_per_batch", None)
         recipe = _checked(raw)
         accelerator = make_accelerator(recipe, self.device)

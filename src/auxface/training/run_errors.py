@@ -33,7 +33,7 @@ def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str
         step: number of the step, counted from 1.
         keys: sample keys of the images in the step.
         folder: folder of the run.
-        precision: Accelerate's name of the precision: ``no``, ``bf16`` or ``fp16``.
+        precision: Accelerate's name for the precision: ``no``, ``bf16`` or ``fp16``.
         write: whether to write all keys to ``nonfinite.json`` in the folder; true for only one process.
     """
     if write:
@@ -44,8 +44,8 @@ def non_finite_loss(step: int, keys: Sequence[str], folder: Path, precision: str
     named = ", ".join(keys[:_MAX_NAMED]) + (f" and {len(keys) - _MAX_NAMED} more" if len(keys) > _MAX_NAMED else "")
     precision_hint = "" if precision == "no" else ", or train.precision=fp32"
     return NonFiniteLoss(
-        f"the loss is not finite at step {step} (images {named}; {folder / 'nonfinite.json'} lists all); {state}; "
-        f"lower train.base_learning_rate or set train.clip_norm=1{precision_hint}"
+        f"the loss is not finite at step {step} (images {named}; {folder / 'nonfinite.json'} lists all of them); "
+        f"{state}; lower train.base_learning_rate or set train.clip_norm=1{precision_hint}"
     )
 
 

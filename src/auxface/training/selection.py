@@ -95,7 +95,7 @@ def video_numbers(table: pd.DataFrame) -> np.ndarray:
 def video_level(
     tasks: tuple[LearnedTask, ...], logits: dict[str, np.ndarray], labels: dict[str, Tensor], videos: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
-    """Return logits that correspond to the mean scores of each video's clips, and the labels of the videos.
+    """Return logits that correspond to the mean score of each video's clips, and the labels of the videos.
 
     For tasks whose label changes within a video, and for identity tasks, which have embeddings, the results are per
     clip.

@@ -38,7 +38,7 @@ def tasks_for(recipe: Recipe, manifest: Manifest) -> tuple[LearnedTask, ...]:
 
     Raises:
         InputError: the manifest has no label with the name of a task, the kind of a label is not supported, the recipe
-            names other classes, an option does not apply to a kind of label, or a person is in two splits.
+            names other classes, an option does not apply to the kind of its label, or a person is in two splits.
     """
     if not recipe.trains_tasks:
         return ()
@@ -140,10 +140,10 @@ def _people(name: str, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _ordinal_values(labels: np.ndarray, bins: int | None, name: str) -> tuple[float, ...]:
-    """Return evenly spaced values from the smallest to the largest of the labels, float [N], NaN if unknown.
+    """Return evenly spaced values from the smallest to the largest of the labels, float [N]; unknown labels are NaN.
 
-    If ``bins`` is None and all labels are integers with a range of at most 128, there is one value per integer. If
-    ``bins`` is None and this is not the case, there are 20 values.
+    If ``bins`` is None and all labels are integers with a range of at most 128, there is one value per integer.
+    Otherwise, if ``bins`` is None, there are 20 values.
     """
     known = labels[np.isfinite(labels)]
     if not len(known) or known.min() == known.max():

@@ -91,7 +91,7 @@ def train(
     """Train a model and write its directory.
 
     The best weights, the temperature and the thresholds are chosen on the validation split. The test split is not read,
-    except to find near-duplicates of unlabeled images, which are written to ``leaks.csv``.
+    except to find near-duplicates of unlabeled images; the near-duplicates are written to ``leaks.csv``.
 
     Args:
         recipe: recipe file, name of a packaged recipe (``l_ssat``, ``supervised``, ...), or :class:`Recipe`; ``auto``

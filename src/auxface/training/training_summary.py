@@ -1,7 +1,7 @@
 """The summary printed after training: metrics, simple baselines, effects of the auxiliaries, and next steps.
 
 All metrics are computed on the validation split, on which the weights were selected, so they are optimistic. Groups are
-compared by balanced accuracy, on levels with at least 30 images.
+compared by balanced accuracy; only levels with at least 30 images are compared.
 
 Example:
     >>> figures = {"smile": {"balanced_accuracy": 0.9, "n": 80, "baselines": {"hog": 0.81}, "worst_group": None}}
@@ -130,7 +130,7 @@ def describe_same_person(found: VerificationRecord | None, value: float | None, 
 
 
 def describe_time(recipe: Recipe, *, epochs: int, seconds: float) -> list[str]:
-    """Return sentences that describe how ``train.max_seconds`` affected a run of the given epochs and duration."""
+    """Return sentences that describe how ``train.max_seconds`` affected a run, given its epochs and its duration."""
     limit = recipe.train.max_seconds
     if limit is None:
         return []
@@ -223,7 +223,7 @@ def auxiliary_effects(entries: Entries) -> list[AuxiliaryEffect]:
 
 
 def describe_effect(entries: Entries) -> str | None:
-    """Describe the effect of the auxiliaries of a run, in one sentence each.
+    """Describe the effect of each auxiliary of a run in one sentence.
 
     Returns:
         The description, or None if neither ratio nor skill was measured, as in a supervised run. It begins with "The
@@ -257,7 +257,7 @@ def _sentence(effect: AuxiliaryEffect, *, alone: bool) -> str:
 
 
 def effect_warnings(entries: Entries) -> list[str]:
-    """Return a warning, and what to change, for each auxiliary that had almost no effect or did not learn."""
+    """Return a warning and advice for each auxiliary that had almost no effect or did not learn its target."""
     warnings: list[str] = []
     for effect in auxiliary_effects(entries):
         if effect.is_negligible:

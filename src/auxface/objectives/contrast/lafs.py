@@ -100,7 +100,7 @@ class LAFS(Objective):
         if divergence < _EQUAL and not _COLLAPSED < entropy < 1 - _COLLAPSED:
             warnings.warn(
                 f"lafs: in epoch {epoch}, the teacher assigned the same prototypes to all views (entropy {entropy:.3f} "
-                "times the entropy of equal prototypes), so the auxiliary has no effect; lower the learning rate",
+                "times that of a uniform distribution), so the auxiliary has no effect; lower the learning rate",
                 stacklevel=2,
             )
 
@@ -162,7 +162,7 @@ class LAFS(Objective):
         return tile(sample_patches(view.images, self._landmarks(batch, view, number), self.patch), self.grid)
 
     def _local(self, batch: Batch, number: int) -> tuple[Tensor, Mask]:
-        """Return the patches of a random subset of landmarks, arranged in the grid, and the mask of other patches."""
+        """Return the patches of a random subset of landmarks, arranged in the grid, and a mask of the other patches."""
         view = batch.views[self.views[number]]
         landmarks, total = self._landmarks(batch, view, number), self.grid[0] * self.grid[1]
         kept = min(max(round(self.options.local_fraction * total), 1), total - 1)

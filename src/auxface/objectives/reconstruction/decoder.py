@@ -68,7 +68,7 @@ class Decoder(nn.Module):
 
     Args:
         width_in: width of the encoder's tokens.
-        grid: numbers of (rows, columns) of patches; for a video clip, (time slices, rows, columns).
+        grid: number of rows and columns of patches, preceded by the number of time slices for video clips.
         outputs: number of values per patch, by target name.
         width: width of the decoder's tokens.
         depth: number of blocks.

@@ -60,7 +60,7 @@ MOST_FACES = 2000
 COMPONENTS = 512
 """Number of principal components of the RGB values that the regression uses."""
 TARGET_COMPONENTS = 32
-"""Number of principal components that the regression uses of the mean target of each surrounding patch."""
+"""Number of principal components of each surrounding patch's mean target that the regression uses."""
 _SELECTION = 0.25
 _BATCH = 64
 _HOW = "write it as in a recipe: a name, or {name: local_directional_pattern, encoding: bits, smooth: 2}"
@@ -72,10 +72,10 @@ class Learnable:
 
     Attributes:
         target: the target.
-        r2: R² on held-out faces, relative to the mean target of the fitted faces at the same position: 1 is perfect, 0
-            is no better than this mean, and nan means that the target is equal in all scored faces. Bits and histograms
-            are scored as probabilities.
-        faces: number of faces used for fitting, including the faces that select the penalty.
+        r2: R² on held-out faces, relative to the mean target of the faces used for fitting at the same position: 1 is
+            perfect, 0 is no better than this mean, and nan means that the target is the same in all scored faces. Bits
+            and histograms are scored as probabilities.
+        faces: number of faces used for fitting, including the faces used for selecting the penalty.
         held_out: number of faces used for scoring.
     """
 
@@ -193,7 +193,7 @@ def learnable(
 
     Raises:
         InputError: a descriptor, parameter or encoding is unknown, a target is defined only for video clips, faces have
-            fewer than 5 x 5 patches, or there are fewer than eight faces for fitting or two faces for scoring.
+            fewer than 5 x 5 patches, or there are fewer than eight faces for fitting or fewer than two for scoring.
     """
     chosen = [PatchTarget(target, patch_size) for target in targets]
     for target in chosen:
@@ -210,8 +210,8 @@ def learnable(
         raise InputError(
             f"found {len(fitted)} faces for fitting and {len(scored)} for scoring; at least 8 and 2 are needed"
         )
-    # The faces that select the penalty are not used for fitting. Like the other faces, they are sampled evenly from the
-    # data set.
+    # The faces used for selecting the penalty are not used for fitting the regression. Like the other faces, they are
+    # sampled evenly from the data set.
     selects = np.arange(len(fitted)) % round(1 / _SELECTION) == 0
     mean = torch.from_numpy(fitted[~selects].astype(np.float32).mean(axis=0) / 255)
     batches = [-(-len(part) // _BATCH) for part in (fitted, scored)]

@@ -105,7 +105,7 @@ def fit_constant(batches: Iterable[Tensor], encoding: str, *, maps: int = 1, bit
         # This is the second moment of scalars, or the negative entropy of histograms.
         extra = extra + (values.square() if encoding == "scalar" else torch.special.xlogy(values, values)).sum(dim=0)
     if not count:
-        raise ValueError("no training faces from which to fit a constant prediction")
+        raise ValueError("there are no training faces for fitting a constant prediction")
     mean, extra = total / count, extra / count
     if encoding == "scalar":
         loss = (extra - mean.square()).clamp(min=0).mean(dim=-1)
