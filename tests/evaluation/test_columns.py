@@ -112,7 +112,7 @@ def test_a_score_per_class_is_recognized(form):
 
 AMBIGUOUS = [
     ({"y": "label", "sex": "target"}, r"label' or 'target'.*Columns: label, p, target.*--true label --score p"),
-    ({"y": "a", "p": "b", "sex": "gender"}, r"no column is named like.*--true a --score b --group gender"),
+    ({"y": "a", "p": "b", "sex": "gender"}, r"no column has a name that denotes.*--true a --score b --group gender"),
 ]
 
 
@@ -215,7 +215,7 @@ def test_a_column_of_lists_is_named_and_not_used(frame, tmp_path, suffix):
     wide = frame.assign(embedding=[[0.1, 0.2]] * len(frame))
     wide.to_parquet(path) if suffix == "parquet" else wide.to_json(path, orient="records", lines=True)
     found = auxface.audit(path, true="y", score="p", groups=["sex"], resamples=100)
-    assert any(note.startswith("Column embedding: a list in each row, which is not used") for note in found.notes)
+    assert any(note.startswith("Column embedding holds a list in each row and was not used") for note in found.notes)
     assert not any("not used: embedding" in note for note in found.notes)
     with pytest.raises(InputError, match=r"embedding.* list"):
         auxface.audit(path, true="y", score="embedding", resamples=100)

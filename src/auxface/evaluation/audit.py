@@ -86,8 +86,8 @@ def audit(
             sets, which may be repeated.
         tasks: names of the tasks to evaluate; by default all tasks.
         split: split to evaluate; required if the column ``split`` holds several splits.
-        validation: a validation table per model, on which operating points and a temperature are chosen, as well as
-            thresholds for tasks that store none. If a table has several splits, the rows of ``val`` are used.
+        validation: a validation table per model, used to choose operating points, a temperature and, for tasks without
+            stored thresholds, the thresholds. If a table has several splits, the rows of ``val`` are used.
         robustness: a table per model with its predictions on corrupted images and the columns ``corruption`` and
             ``severity``.
         baseline: name of the reference model for mean corruption errors.
@@ -253,7 +253,7 @@ def _repeated(names: Sequence[str]) -> str:
 def _models(
     paths: Sequence[Table], read: Sequence[Predictions], called: Sequence[str], *, matrix: bool
 ) -> tuple[dict[str, Predictions], dict[str, list[dict[str, str]]]]:
-    """Return the predictions of each model and its input files, both by model name."""
+    """Return the predictions and the input files of each model, both by model name."""
     files: dict[str, list[dict[str, str]]] = {}
     rows: dict[str, list[Predictions]] = {}
     for path, table, name in zip(paths, read, called, strict=True):
@@ -262,7 +262,7 @@ def _models(
                 digest = hashlib.file_digest(content, "sha256").hexdigest()
             files.setdefault(name, []).append({"file": path.name, "sha256": digest})
         stored = table.provenance.get("trained_on")
-        # Several training sets are kept as a list, so that the matrix marks the cell of each.
+        # Several training sets are kept as a list, so that the matrix marks the cell of each set.
         trained = {"trained_on": stored if stored and name == _trained_on(table) else name}
         provenance = table.provenance | (trained if matrix else {})
         rows.setdefault(name, []).append(replace(table, provenance=provenance))

@@ -62,7 +62,7 @@ def plan_audit(
                 elif CROSS not in group:
                     why = next(
                         (one["why"] for one in named.values() if "why" in one),
-                        "the report states no power of its gaps",
+                        "the report does not state the power of its gaps",
                     )
                     found.append(entry | {"why": why})
     if not found:

@@ -55,8 +55,8 @@ def audit_tables(
         robustness: predictions on corrupted images, nested by model name, corruption and severity. Severities are 1, 2,
             ... or names, such as the codec setting ``"c40"``.
         baseline: name of the reference model for mean corruption errors.
-        validation: predictions on a validation split, by model name. Operating points and a temperature are chosen on
-            them, as well as thresholds for tasks that have none.
+        validation: predictions on a validation split, by model name, used to choose operating points, a temperature
+            and, for tasks that have none, thresholds.
         search: predictions to search for weak segments, by model name; by default those in ``validation`` if given,
             otherwise one half of the table.
         clusters: unit of resampling; see :func:`~auxface.evaluation.clusters.cluster_codes`.
@@ -114,7 +114,7 @@ def audit_tables(
     by_name = {run.name: run for run in runs}
     own_tasks = {(name, task.name): task for name, table in tables.items() for task in table.tasks}
     # NumPy and SciPy release the interpreter lock while they compute, and threads need no copies of the data. Most
-    # parts, and the smallest ones, measure corrupted tables. These parts are scheduled first.
+    # parts measure corrupted tables. These parts are also the smallest, and they are scheduled first.
     parts = [
         (key, task.name, partial(measure_corrupted, table, own_tasks[key[0], task.name], code, draw))
         for (key, table), code in zip(corrupted.items(), codes[len(tables) :])
@@ -250,7 +250,7 @@ def _correct_for_all(runs: Sequence[_Run]) -> None:
     """Add ``by_chance_of_all`` to the gaps in the decision metric, which the report page describes.
 
     Gaps of uncrossed groups are corrected for all uncrossed groups of every task and model. Gaps of crossed groups are
-    corrected for all groups, crossed and uncrossed. Gaps of uncrossed groups also get their power.
+    corrected for all groups, crossed and uncrossed. The power is also added to the gaps of uncrossed groups.
     """
     every = [
         (found, group, f"{found.decision_metric}_difference", run.gaps[task][group])

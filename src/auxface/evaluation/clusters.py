@@ -8,7 +8,7 @@ Rows of one cluster are not independent, so the bootstrap of :mod:`~auxface.eval
 >>> codes.tolist(), used
 ([0, 0, 1], ('source',))
 
-Video-level predictions have one row per video; its score is the mean over its frames.
+Video-level predictions have one row per video; the score of a video is the mean score of its frames.
 """
 
 from collections.abc import Sequence
@@ -98,7 +98,7 @@ def _levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
 
 
 def _rows(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
-    """Return columns that identify each row: its key if every table has one, otherwise its position in its table."""
+    """Return columns that identify each row: the key if every table has one, otherwise the row number."""
     if all(name in frame.columns for frame in frames for name in KEY):
         return [column_codes(frames, name) for name in KEY]
     return [np.concatenate([np.arange(len(frame)) for frame in frames])]
@@ -116,8 +116,8 @@ def video_level(predictions: Predictions, task: ScoredTask) -> tuple[Predictions
         task: a task of this table, of kind ``binary`` or ``class``.
 
     Returns:
-        None if the task is of another kind, no video has several rows, or the true label changes within a video (such
-        as an expression), so that the video has no single label.
+        None if the task is of another kind, no video has several rows, or the true label (such as an expression)
+        changes within a video, so that the video has no single label.
     """
     frame = predictions.frame
     if task.kind not in ("binary", "class") or "video" not in frame.columns:

@@ -12,7 +12,7 @@ import pandas as pd
 from auxface.evaluation.infer_tasks import to_numbers
 from auxface.evaluation.predictions import text_of
 
-# All names are in lower case, with "_" in place of each run of other characters.
+# All names are in lower case, with each run of characters other than letters and digits replaced by "_".
 TRUE = {
     "y_true", "ytrue", "true", "truth", "label", "labels", "target", "targets", "gt", "ground_truth", "groundtruth",
     "true_label", "true_class", "actual", "y", "class", "is_fake", "gold", "expected",

@@ -180,8 +180,9 @@ def lists_note(names: Sequence[str]) -> list[str]:
     """Return a note on columns of lists, such as embeddings, which cannot be used; an empty list if there are none."""
     if not names:
         return []
-    columns = "Column " if len(names) == 1 else "Columns "
-    return [f"{columns}{_listed(names)}: a list in each row, which is not used; a column needs one value per row."]
+    subject, verbs = ("Column", ("holds", "was")) if len(names) == 1 else ("Columns", ("hold", "were"))
+    listed = _listed(names)
+    return [f"{subject} {listed} {verbs[0]} a list in each row and {verbs[1]} not used; expected one value per row."]
 
 
 @dataclass
@@ -362,7 +363,7 @@ def _weights(column: pd.Series, name: str, where: str) -> pd.Series:
 
 
 def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: str) -> str:
-    """Return the error message for ambiguous column names, which states the options to use."""
+    """Return the error message for ambiguous column names; the message states which options to use."""
     names = [str(name) for name in frame.columns]
     free = [name for name in names if name not in columns.named() and name not in (*KEY, "split")]
     trues = named_like(free, TRUE)
@@ -382,7 +383,7 @@ def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: s
     several = {"the true label": trues, "the score": list(dict.fromkeys(scores))}[what]
     why = f"{what} may be {' or '.join(map(repr, several))}"
     if len(several) < 2:
-        why = f"no column is named like {what}"
+        why = f"no column has a name that denotes {what}"
         why = f"no column true.TASK, and {why}" if what == "the true label" else why
     return (
         f"{where}: {why}. Columns: {_listed(names)}. Name them with options, such as: {shlex.join(parts)} "

@@ -164,7 +164,7 @@ class _Side:
     cluster: np.ndarray
 
     def is_whole(self) -> bool:
-        """Return whether all scored rows of the task are included; if so, its metrics are not recomputed."""
+        """Return whether all scored rows of the task are included; if so, the metrics are not recomputed."""
         return int(scored_rows(self.table, self.table.task(self.task)).sum()) == len(self.rows)
 
     def metrics(self, resampling: Resampling) -> LevelDraws:
@@ -205,8 +205,8 @@ def _compared(
         found += _level_comparisons(task, metric, first, second, sides, group, resampling)
         for name in (f"worst_group_{metric}", "equalized_odds_difference"):
             if name in ours and name in theirs:
-                # The upward bias of a maximum is about equal for both models and cancels, so the difference needs no
-                # mirroring.
+                # The upward bias of a maximum is about equal for both models and cancels out, so the difference needs
+                # no mirroring.
                 found.append(_comparison(task.name, name, first, second, ours[name], theirs[name], group))
     return found
 

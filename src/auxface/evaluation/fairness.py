@@ -1,17 +1,18 @@
 """Gaps between the levels of a group, with the names used by fairlearn and by deepfake benchmarks.
 
 ``<metric>_difference`` is the largest minus the smallest value over the levels, ``<metric>_ratio`` the smallest over
-the largest, ``worst_group_<metric>`` the worst value, for every metric whose record sets ``compared``. Levels with
+the largest, and ``worst_group_<metric>`` the worst value, for every metric with ``compared=True``. Levels with
 fewer than :data:`MINIMUM_IN_GAP` clusters are excluded. Differences and ratios name their ``worst`` and ``best``
 levels. A difference also has ``by_chance``: the difference that is exceeded with probability 1/20 under equal
-performance, that is, if all levels had the same true value. It is computed from the resamples of the levels, widened to
-the interval of each level and centered. The largest difference of several noisy values is biased upwards. The lower end
-of its interval is therefore the difference minus ``by_chance``, which is valid for all levels at once (Tukey, 1953): it
-excludes 0 exactly if the gap is larger than expected under equal performance.
+performance, that is, if all levels had the same true value. It is computed from the resamples of each level, which are
+widened to the interval of the level and centered. The largest difference of several noisy values is biased upwards. The
+lower end of its interval is therefore the difference minus ``by_chance``, which is valid for all levels at once (Tukey,
+1953): the interval excludes 0 exactly if the gap is larger than expected under equal performance.
 
-Names: fairlearn's (Bird et al., 2020) ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive
-rate; Hardt et al., 2016) and ``equalized_odds`` (the larger of the true and the false positive rate's); the same for
-precision is ``predictive_parity``. For deepfake benchmarks (Lin et al., 2024), with levels J:
+The names ``demographic_parity`` (selection rate), ``equal_opportunity`` (true positive rate; Hardt et al., 2016) and
+``equalized_odds`` (the larger of the gaps in the true and the false positive rate) are those of fairlearn (Bird et al.,
+2020). ``predictive_parity`` is the same for precision. The measures of deepfake benchmarks (Lin et al., 2024) are, with
+levels J:
 
 * ``F_FPR`` = sum over J of abs(FPR(J) - FPR of all samples);
 * ``F_OAE`` = max over J of accuracy(J) - min over J: ``accuracy_difference``;
@@ -46,7 +47,8 @@ from auxface.evaluation.metrics.metric import Metric
 # A level needs this many clusters (of every class that a metric compares) to be included in gaps.
 MINIMUM_IN_GAP = 10
 _NORMAL = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
-# The rates behind each of fairlearn's measures. A measure is the largest difference (or smallest ratio) of its rates.
+# The rates from which fairlearn's measures are computed. A measure is the largest difference (or smallest ratio) of its
+# rates.
 _FAIRLEARN = {
     "demographic_parity": ("selection_rate",),
     "equal_opportunity": ("true_positive_rate",),
@@ -163,7 +165,7 @@ def factor_for_all(found: Sequence[Draws]) -> float:
     """Return the factor by which ``by_chance`` increases if many gaps are tested at once.
 
     Among many gaps, some exceed ``by_chance`` under equal performance. With this factor, at least one gap exceeds its
-    bound in 1 of 20 tables (max-T: Westfall and Young, 1993). The factor is smaller for correlated gaps.
+    limit in 1 of 20 tables (max-T: Westfall and Young, 1993). The factor is smaller for correlated gaps.
 
     Args:
         found: draws of the differences, such as those of every group, task and model in one metric; some may have no

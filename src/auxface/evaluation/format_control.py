@@ -1,8 +1,9 @@
 """Controls for the data: probes on file properties or given features, and a comparison with images in one format.
 
-If a label depends on how files were made, for example if real images are JPEG and generated ones PNG, it can be
-predicted without the face. :func:`probe_files` fits a logistic regression on file properties alone.
-:func:`compare_probe` compares the model with any other simple classifier, such as one on features of a frozen encoder.
+If a label depends on how files were made, for example if real images are JPEG and generated images are PNG, the label
+can be predicted without the face. :func:`probe_files` fits a logistic regression on file properties alone.
+:func:`compare_probe` compares the model with any other simple classifier, such as one fitted to features of a frozen
+encoder.
 :func:`compare_formats` compares the scores of the original images with those of the same images in a common format.
 
 >>> generator = np.random.default_rng(0)

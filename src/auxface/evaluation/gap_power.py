@@ -139,7 +139,7 @@ def clusters_per_level(
     """Return the number of clusters (videos, people or single faces) that each level of a new data set needs.
 
     The variance of a rate p over m samples of one cluster is p(1 - p)(1 + (m - 1)r)/m, where r is the correlation
-    between two samples of a cluster (Kish, 1965).
+    between two samples of the same cluster (Kish, 1965).
 
     Args:
         value: expected rate, such as the accuracy. The result also applies to balanced accuracy if there are as many
@@ -147,7 +147,7 @@ def clusters_per_level(
         levels: number of levels of the group.
         gap: gap to detect.
         samples_per_cluster: number of samples in each cluster, such as the frames of a video.
-        correlation: correlation between the correctness of two samples of a cluster, between 0 and 1.
+        correlation: correlation between the correctness of two samples of the same cluster, between 0 and 1.
         power: probability that a gap of this size is significant.
 
     Raises:

@@ -116,7 +116,7 @@ def read_report(path: Path) -> dict[str, Any]:
 def failed_conditions(
     report: Mapping[str, Any], conditions: Sequence[Condition], against: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Return a sentence for each condition that makes the gate fail; a missing value also fails, with its reason.
+    """Return a sentence for each condition under which the gate fails; for a missing value, it states the reason.
 
     Args:
         report: content of ``report.json``.

@@ -255,7 +255,7 @@ class _Columns:
             odd = next(value for value in values if value not in ("0", "1"))
             raise TableError(
                 f"{column} holds '{odd}'; expected 0 or 1, with 1 for what a high score stands for. For several "
-                "classes give a score column per class; for a number on a scale --kind ordinal"
+                "classes, give a score column per class; for a number on a scale, add --kind ordinal"
             )
         if len(values) > 2:
             raise TableError(

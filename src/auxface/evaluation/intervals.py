@@ -41,8 +41,8 @@ _PRIOR_UP_TO = 10
 # With fewer units than this, percentile intervals are at least as wide as Student's intervals.
 FEW_UNITS = 30
 # If there are more clusters than this, they are assigned at random to this many bundles, which are resampled. The
-# standard error is then known to 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the weights need
-# 33 MB at most.
+# standard error is then known to within 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the
+# weights need 33 MB at most.
 BUNDLES = 8192
 # Tables of up to this many sums are dense: a sparse table takes longer to build than to use.
 _DENSE_SUMS = 50_000
@@ -278,8 +278,9 @@ def gap_interval(draws: "Draws", *, reach: float | None) -> tuple[float, float]:
 
     Args:
         draws: draws of the difference between the two extreme levels.
-        reach: largest difference between levels that is exceeded with probability 1/20 under equal performance, which
-            makes the interval valid for all pairs of levels at once (Tukey, 1953). If None, the lower quantile is used.
+        reach: limit that the largest difference between levels exceeds with probability 1/20 under equal performance.
+            It makes the interval valid for all pairs of levels at once (Tukey, 1953). If None, the lower quantile is
+            used.
     """
     low, high = plain_percentile(draws)
     return (low if reach is None else float(draws.values[0]) - reach), high

@@ -169,7 +169,7 @@ def put_file(path: Path, content: bytes | pa.Buffer) -> None:
 
 
 def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Predictions:
-    """Return a table with auxface's column names, and with its tasks."""
+    """Return the predictions with auxface's column names, and with their tasks."""
     if isinstance(table, pd.DataFrame):
         where = "the table"
         frame = table.rename(columns=lambda name: str(name).strip()).reset_index(drop=True)
@@ -210,7 +210,7 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
 
 
 def _without_lists(frame: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table without columns of lists that no option or name selects, and the names of these columns."""
+    """Return the table without list columns that no option or name selects, and the names of the removed columns."""
     named = set(map(plain_name, columns.named()))
     lists = [
         name

@@ -81,7 +81,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Level:
-    """The numbers of samples and clusters of one level by subset, and the reason if the level is not measured.
+    """The numbers of samples and clusters of one level by subset; for a level that is not measured, the reason.
 
     ``equal_weight`` is the number of independent units of a mean over classes of equal weight.
 

@@ -123,6 +123,6 @@ def _inverted_note(name: str, found: TaskAudit) -> str:
     negative, positive = found.task.classes
     return (
         f"{name}: the AUC of {found.task.name} is {auc.value:.3f}, so a high score stands for "
-        f"{negative}, not for {positive}. If this is not what the model means, name the class of a high score with "
+        f"{negative}, not for {positive}. If this is wrong, name the class for which scores are high with "
         "--positive, or pass 1 minus the score."
     )

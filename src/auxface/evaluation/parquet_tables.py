@@ -23,7 +23,7 @@ MOST_BYTES = 8 * 2**30
 _FREE_BYTES, _MOST_EXPANSION = 2**29, 100
 
 
-# Bytes of one value of a physical type of Parquet; the length of text varies.
+# Bytes per value of the physical types of Parquet that have a fixed length.
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 
 
@@ -109,7 +109,7 @@ def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:
             # The schema path of a nested column starts with the name of the column.
             name = column.path_in_schema
             if name in used or name.partition(".")[0] in used:
-                # Equal values are stored once, so that a column of few distinct values expands when it is read.
+                # Equal values are stored once, so a column with few distinct values expands when it is read.
                 decoded = column.num_values * _WIDTHS.get(column.physical_type, 1)
                 total += max(column.total_uncompressed_size, decoded)
     return total

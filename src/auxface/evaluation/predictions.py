@@ -54,9 +54,9 @@ class ScoredTask(Task):
         thresholds: lowest score at which a class counts as predicted: ``{positive: t}`` for a binary task, one per
             attribute for a multi-label task, and empty for other kinds.
         threshold_rule: rule by which the thresholds were chosen; ``"assumed"`` if none were given and 0.5 is used.
-        abstain: abstain band (low, high): the model gives no answer if ``low <= score < high``. For a binary task this
-            is the score of the positive class, for a ``class`` task that of the top class. None if the model always
-            answers.
+        abstain: abstain band (low, high): the model abstains if ``low <= score < high``, where ``score`` is that of the
+            positive class for a binary task and that of the top class for a ``class`` task. None if the model never
+            abstains.
         level_thresholds: thresholds by level of a group, used in place of ``thresholds``; None if all samples share one
             threshold.
     """
@@ -99,7 +99,7 @@ class Predictions:
     """The scores of one model for a set of samples.
 
     Attributes:
-        frame: table with one row per sample. Its columns are the key columns :data:`KEY` and ``split`` where known,
+        frame: table with one row per sample. Its columns are the key columns :data:`KEY` and ``split`` if known,
             ``group.<name>``, ``true.<task>`` or ``true.<task>.<attribute>``, and ``score.<task>.<class>`` in [0, 1].
             ``predicted.<task>`` holds predicted classes that are used in place of scores and thresholds; scores are
             then optional. ``weight`` holds sample weights, and ``cluster`` the clusters that are resampled in place of

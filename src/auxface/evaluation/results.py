@@ -59,7 +59,7 @@ class AtPrevalence:
 
     Attributes:
         precision: precision at the threshold in use.
-        costs: expected cost per sample at the threshold in use, by the cost of a miss relative to a false alarm.
+        costs: expected cost per sample at the threshold in use, by the ratio of the costs of a miss and a false alarm.
         cheapest: threshold with the lowest cost on the validation table, by the cost of a miss.
     """
 
@@ -177,7 +177,7 @@ class TaskAudit:
 
     @property
     def primary_metric(self) -> str:
-        """Name of the metric by which models are ranked: the primary metric or, without a value, a decision metric."""
+        """Name of the metric by which models are ranked: the primary metric or, if undefined, a decision metric."""
         kind = self.task.kind
         return self._first_measured(PRIMARY[kind], decision_metric(kind), "accuracy")
 
@@ -294,7 +294,7 @@ class Audit:
 
 
 def _attribute_dict(found: TaskAudit) -> dict[str, Any]:
-    """Return the entry of one attribute, without empty parts and without crossed groups, which are most of a file."""
+    """Return the entry of one attribute, without empty parts and without crossed groups, which would fill the file."""
     groups = {name: levels for name, levels in found.groups.items() if CROSS not in name}
     gaps = {name: measured for name, measured in found.gaps.items() if CROSS not in name}
     entry = replace(found, groups=groups, gaps=gaps).to_dict()

@@ -110,7 +110,7 @@ def summarize(
                 one = _errors(metric, [own[key] for key in keys], clean[metric] if offset else None)
                 other = _errors(metric, [base_curves[key] for key in keys], base_clean[metric] if offset else None)
                 if other[0] <= 0:
-                    why = f"{baseline} makes no {'more ' if offset else ''}errors under {name.replace('_', ' ')}"
+                    why = f"{baseline} makes no {'additional ' if offset else ''}errors under {name.replace('_', ' ')}"
                 with np.errstate(invalid="ignore", divide="ignore"):
                     ratios.append(np.where(other > 0, one / other, np.nan))
             values = np.mean(ratios, axis=0) if ratios else np.full(len(mean), np.nan)

@@ -116,7 +116,7 @@ def json_lines(text: str, path: Path) -> list[dict[str, Any]]:
         TableError: a line is not a JSON object; the message states the number of the line.
     """
     rows: list[dict[str, Any]] = []
-    # Other line separators of Unicode, at which splitlines also splits, may occur within a text of JSON.
+    # Strings in JSON may contain other line separators of Unicode, at which splitlines would also split.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -249,7 +249,7 @@ def _table_of_objects(rows: Any) -> pd.DataFrame:
 
 
 def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:
-    """Check that no row at the start of a table has more fields than the header, which pandas would silently drop."""
+    """Check that no row at the start of a table has more fields than the header; pandas would drop the excess."""
     # The last line of the text may be truncated.
     lines = text.splitlines(keepends=True)[:-1] if len(text) >= 1 << 15 else text.splitlines(keepends=True)
     for row, fields in enumerate(csv.reader(lines, delimiter=between)):

@@ -35,8 +35,8 @@ from auxface.evaluation.results import GroupThresholds, OperatingPoint, TaskAudi
 MINIMUM_SAMPLES = 30
 RULES = ("balanced_accuracy", "equal_error", "fpr=RATE")
 DEFAULT_RULE = "balanced_accuracy"
-# Special values: infinity if predictions at every score are accurate enough, and the next number above 1, as an end of
-# an abstain band, if predictions at no score are.
+# Special values: infinity if predictions are accurate enough at every score; and, as an end of an abstain band, the
+# next number above 1 if they are accurate enough at no score.
 _ALL = float("inf")
 _NEVER = float(np.nextafter(1.0, 2.0))
 
@@ -123,7 +123,7 @@ def choose_level_thresholds(
 def choose_abstain_band(
     y: np.ndarray, score: np.ndarray, *, threshold: float, accuracy: float = 0.95
 ) -> tuple[float, float]:
-    """Return the narrowest band around a threshold outside which predictions of both classes reach the accuracy.
+    """Return the narrowest band around a threshold such that predictions of each class outside it reach ``accuracy``.
 
     The upper end is the lowest score at and above which at least ``accuracy`` of the samples are positive; the lower
     end is the highest score below which at least ``accuracy`` are negative (the reject option of Chow, 1970, applied to

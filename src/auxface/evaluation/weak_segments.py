@@ -70,7 +70,7 @@ class Segment:
         value: metric in the segment, on the samples of the test.
         rest: metric on all other samples of the test.
         difference: ``value`` minus ``rest``.
-        p: one-sided p-value of the test; None if it was not tested.
+        p: one-sided p-value of the test; None if the segment was not tested.
         p_holm: p-value corrected for all tested segments.
     """
 
@@ -190,7 +190,7 @@ def weak_segments(
     tested = [_test(task, metric, one, confirm) for one in candidates]
     ordered = sorted(tested, key=lambda one: (one.p is None, one.p or 0.0))
     names = tuple(one.name for one in features if one.column in compared)
-    # A column of another program may have the name of a measured property, but another unit.
+    # A column from another program may have the name of a measured property but a different unit.
     units = {name: UNITS[name] for name in names if name in UNITS and "manifest_hash" in table.provenance}
     return WeakSegments(metric, text, names, tried, tuple(_holm(ordered)), units)
 
@@ -209,7 +209,7 @@ def _rows(table: Predictions, kept: np.ndarray) -> Predictions:
 
 
 def _without_shared(search: Predictions, table: Predictions, clusters: Clusters) -> tuple[Predictions, np.ndarray]:
-    """Return the rows of ``search`` whose clusters do not occur in ``table``, and these clusters."""
+    """Return the rows of ``search`` whose clusters do not occur in ``table``, and the cluster of each of these rows."""
     (codes, others), used = cluster_codes([search.frame, table.frame], clusters)
     if "row" in used and not all(name in one.frame.columns for one in (search, table) for name in KEY):
         # Rows without key columns cannot be matched with those of another table.
@@ -340,7 +340,7 @@ def _test(task: ScoredTask, metric: str, cell: _Cell, table: _Table) -> Segment:
     difference = differences_to_reference(metric, measured, _REST).get(_SEGMENT)
     found, value, other = cell.draws.estimate(), own.estimate(), rest.estimate()
     if difference is None:
-        few = f"fewer than {MINIMUM_IN_GAP} clusters (of each class, if it compares classes) where it is tested"
+        few = f"fewer than {MINIMUM_IN_GAP} test clusters (of each class, if the metric compares classes)"
         unknown = Estimate(None, None, None, value.n, value.clusters, value.why or other.why or few)
         return Segment(cell.name(), found, value, other, unknown, None)
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0

@@ -1,4 +1,4 @@
-"""Studies: grids of training runs, planned before they run, resumable, and compared with intervals.
+"""Studies: grids of training runs that are planned in advance, can be resumed, and are compared using intervals.
 
 ``study`` executes the runs of a study file; ``study_report`` compares the finished runs.
 """

@@ -171,7 +171,7 @@ def analyze_study(
         planned: number of planned runs.
         resamples: number of bootstrap resamples of the test clusters.
         seed: seed for the resampling.
-        progress: callable that receives the number of evaluated runs and the number of all runs.
+        progress: callable that receives the number of evaluated runs and the total number of runs.
 
     Raises:
         InputError: predictions are missing or invalid, the runs on one data set have different test samples, or the

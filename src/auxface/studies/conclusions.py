@@ -112,7 +112,7 @@ def ranks_sentence(analysis: StudyAnalysis) -> str:
     counts = f"{len(ranks.data)} data sets and {len(ranks.mean)} methods"
     if not ranks.can_be_significant:
         return (
-            f"With {counts} no difference of mean ranks can be significant: the critical difference is "
+            f"With {counts}, no difference in mean ranks can be significant: the critical difference is "
             f"{ranks.critical_difference:.2f}, and mean ranks differ by {len(ranks.mean) - 1} at most."
         )
     p = "all methods are equal" if ranks.p is None else f"Friedman's test: p = {format_p(ranks.p)}"

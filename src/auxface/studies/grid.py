@@ -213,7 +213,7 @@ def expected_seconds(pending: PendingRun, records: Iterable[RunRecord], machine:
     """Predict the duration of a run from the finished runs on the same kind of machine.
 
     Returns:
-        The median duration of the finished runs of the same row on the same data or, without these, the maximum
+        The median duration of the finished runs of the same row on the same data or, if none exist, the maximum
         duration of all finished runs, multiplied by the remaining fraction of the run; None without a finished run.
     """
     run = pending.run
@@ -232,10 +232,10 @@ def next_run(
     seconds_left: float | None,
     budget: float | None = None,
 ) -> PendingRun | None:
-    """Return the first run, in the order of the study, that is expected to end in time; interrupted runs come first.
+    """Return the first run, in study order, that is expected to finish in time; interrupted runs come first.
 
-    A run may also start if its duration is unknown or exceeds the whole budget. It is then interrupted when the time is
-    over, and the next call of ``study`` resumes it.
+    A run may also start if its duration is unknown or exceeds the whole budget. It is then interrupted when time runs
+    out, and the next call of ``study`` resumes it.
 
     Args:
         pending: the runs without a result.

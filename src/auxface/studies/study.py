@@ -77,8 +77,8 @@ def study(
     Args:
         definition: study file.
         out: results folder; existing results are kept.
-        budget: time limit such as ``25m``; None for no limit. A run starts only if it is expected to end in time; at
-            the limit, active runs are interrupted.
+        budget: time limit such as ``25m``; None for no limit. A run starts only if it is expected to finish in time;
+            at the limit, active runs are interrupted.
         where: ``key=value`` conditions such as ``task=emotion`` or ``seed=0``; only runs that satisfy all conditions
             are executed.
         data_root: folder that contains the manifests; the default is the environment variable ``AUXFACE_DATA`` or, if

@@ -61,8 +61,8 @@ class RunJob:
 class SharedChoices:
     """Choices that replace ``auto`` in the recipes of all runs of a study; they are made in one trial and stored.
 
-    All runs use the same precision and number of threads. Attention kernel and memory format are the same in all runs
-    with the same encoder. Keys that are not ``auto`` are unchanged. Later calls, on any machine, use the stored
+    All runs use the same precision and number of threads. All runs with the same encoder use the same attention kernel
+    and memory format. Keys that are not ``auto`` are unchanged. Later calls, on any machine, use the stored
     choices.
 
     Args:
@@ -81,7 +81,7 @@ class SharedChoices:
             self.stored |= json.loads(self.file.read_text())
 
     def apply(self, recipe: Recipe, data: Path) -> Recipe:
-        """Return the recipe of a run with ``auto`` replaced by the shared choices; a trial makes missing choices.
+        """Return the recipe of a run with ``auto`` replaced by the shared choices; missing choices are made in a trial.
 
         Args:
             recipe: recipe of the run.

@@ -100,7 +100,7 @@ def test_a_function_that_raises_leaves_a_reason(registered):
 
 
 def test_names_of_built_in_metrics_are_refused(registered):
-    with pytest.raises(ValueError, match="'auc' is a metric of auxface"):
+    with pytest.raises(ValueError, match="'auc' is a built-in metric"):
         registered(metric_from_function("auc", roc_auc_score))
 
 

@@ -21,7 +21,7 @@ PRIMARY: dict[Kind, str] = {
     "multilabel": "balanced_accuracy",
     "ordinal": "mean_absolute_error",
 }
-# Groups and corruptions are compared by decisions, on which the primary metric of a binary task does not depend.
+# Groups and corruptions are compared by a metric of decisions, which the primary metric of a binary task (AUC) is not.
 _DECISION: dict[Kind, str] = {**PRIMARY, "binary": "balanced_accuracy"}
 
 
@@ -49,5 +49,5 @@ def register_metric(metric: Metric) -> None:
         ValueError: auxface has a built-in metric with this name.
     """
     if metric.name in _BUILT_IN:
-        raise ValueError(f"'{metric.name}' is a metric of auxface; give yours another name")
+        raise ValueError(f"'{metric.name}' is a built-in metric; choose another name")
     METRICS[metric.name] = metric

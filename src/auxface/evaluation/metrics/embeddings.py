@@ -126,7 +126,8 @@ def recall_at_k(
         embeddings: embeddings of the queries, float [N, D].
         identity: person of each query, [N].
         k: number of most similar images to consider per query.
-        gallery: embeddings to search, float [M, D]; by default the queries, where each query excludes itself.
+        gallery: embeddings to search, float [M, D]; by default the queries, each of which is excluded from its own
+            results.
         gallery_identity: person of each gallery embedding, [M].
 
     Returns:

@@ -47,7 +47,7 @@ class MetricInput:
         cluster: cluster of each sample, int64 [N].
         resampling: resamples of the clusters.
         skip: levels that are not measured and need no values, bool [levels]; None if every level is measured.
-        abstain: abstain band (low, high) of scores for which the model gives no answer; None if it always answers.
+        abstain: abstain band (low, high) of scores for which the model abstains; None if it never abstains.
         weight: sample weights, float64 [N]; None if all are equal.
     """
 
@@ -162,7 +162,7 @@ class Metric:
         if value is None:
             return "–"
         sign = "+" if signed else ""
-        # Adding 0 turns a negative zero, to which small values are rounded, into zero.
+        # Small negative values are rounded to negative zero; adding 0 turns it into zero.
         shown = round(100 * value, 1) + 0.0 if self.percent else round(value, self.digits) + 0.0
         text = f"{shown:{sign}.1f}%" if self.percent else f"{shown:{sign}.{self.digits}f}"
         return text.replace("-", "−")

@@ -1,8 +1,8 @@
 """Ranking metrics: AUC, average precision, equal error rate, and TPR at a small FPR.
 
 The definitions are those of scikit-learn: ties count one half in the AUC, and average precision is a step-wise sum. The
-equal error rate is read where the linearly interpolated ROC curve meets FNR = FPR. ``tpr_at_fpr_0.01`` is the highest
-true positive rate of any threshold whose false positive rate is at most 1%.
+equal error rate is taken where the linearly interpolated ROC curve crosses FNR = FPR. ``tpr_at_fpr_0.01`` is the
+highest true positive rate of any threshold whose false positive rate is at most 1%.
 
 >>> curve = RocCurve(hits=np.array([[1.0, 2.0]]), alarms=np.array([[0.0, 2.0]]))
 >>> float(_auc(curve)[0])

@@ -35,7 +35,7 @@ BENCHMARK = ("F_FPR", "F_OAE", "F_DP", "F_MEO")
 
 @dataclass(frozen=True)
 class Measure:
-    """A fairness measure: its name and, for each model, difference, smallest detectable difference and ratio."""
+    """A fairness measure: its name and, by model, the difference, the smallest detectable difference, and the ratio."""
 
     name: str
     cells: tuple[tuple[Cell, Cell, Cell], ...]
@@ -43,7 +43,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class GroupPanel:
-    """A group, or two crossed groups: chart (or the reason why there is none), sentences and fairness measures."""
+    """The chart of a group or of two crossed groups (or why there is none), sentences, and fairness measures."""
 
     name: str
     metric: str

@@ -83,7 +83,7 @@ def group_table(model: str, group: str, audited: TaskAudit) -> GroupTable | None
 
 
 def group_tables(group: str, found: Sequence[tuple[str, TaskAudit]]) -> tuple[GroupTable, ...]:
-    """Return one table of the group for each model that has it."""
+    """Return a table of the group for each model whose results include the group."""
     tables = (group_table(model, group, audited) for model, audited in found)
     return tuple(table for table in tables if table is not None)
 

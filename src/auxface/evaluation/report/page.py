@@ -260,7 +260,7 @@ def write_report(
     put_file(
         folder / "report.json", (json.dumps(audit.to_dict(), separators=(",", ":"), allow_nan=False) + "\n").encode()
     )
-    # A title may hold the name of a file that is not UTF-8.
+    # A title may contain a file name that is not valid UTF-8.
     put_file(folder / "report.html", page.encode(errors="backslashreplace"))
     return folder / "report.html"
 

@@ -140,8 +140,8 @@ def feature_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
             text += f"{model} is worse than the probe; the difference is {lead}."
         else:
             text += (
-                f"The lead of {model} over it, {lead}, is not significant: what was learned in training is not shown "
-                "to help."
+                f"The lead of {model} over it, {lead}, is not significant: there is no evidence that what was "
+                "learned in training helps."
             )
         sentences.append(text)
     return sentences
@@ -160,13 +160,14 @@ def _ends(metric: str, difference: Estimate) -> str:
 
 
 def probe_warning(audited: TaskAudit) -> str:
-    """Return warnings if a probe explains the model's skill: half of it from files alone, or all of it; else ""."""
+    """Return warnings if file properties explain half of the model's skill, or a feature probe all of it; else ""."""
     text = ""
     files, features = audited.file_probe, audited.feature_probe
     if files is not None and files.explains_half:
         text += f" File properties alone, without the face, reach {_reached(files)}."
     if features is not None and features.lead.low is not None and not features.is_exceeded:
-        text += f" It is not significantly better than logistic regression on fixed features ({features.inputs[0]})."
+        inputs = features.inputs[0]
+        text += f" The model is not significantly better than logistic regression on fixed features ({inputs})."
     return text
 
 

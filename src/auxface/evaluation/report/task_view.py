@@ -48,7 +48,7 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class MissingRow:
-    """Samples without a score: (reason, number, fraction) each, and the metric without them and with them as errors."""
+    """Samples without a score, as (reason, number, fraction), and the metric without them and with them as errors."""
 
     place: int
     model: str
@@ -183,7 +183,7 @@ def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:
 
 
 def _abstaining(found: Mapping[str, TaskAudit]) -> list[str]:
-    """Return a sentence on the answer rate and the accuracy of answers for each model with an abstain band."""
+    """Return a sentence for each model with an abstain band: the fraction of samples outside it, and their accuracy."""
     sentences = []
     for model, audited in found.items():
         answered, right = audited.overall.get("answered"), audited.overall.get("accuracy_when_answered")

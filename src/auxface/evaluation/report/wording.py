@@ -192,7 +192,7 @@ def label_noise_sentence(model: str, group: str, audited: TaskAudit) -> str:
         return ""
     return (
         f"{model}: this gap in {METRICS[metric].title} would vanish if {share:.1%} of the labels of {more['worst']} "
-        f"({count:,}) were wrong and the predictions for these samples right."
+        f"({count:,}) were wrong and the predictions for these samples correct."
     )
 
 
