@@ -129,7 +129,7 @@ def test_wrong_inputs_of_video_models_are_refused(run, refused, clips, sixty, cl
     image = read_manifest(sixty).paths()[0]
     predicted = run("predict", clip_model, image)
     assert predicted.code == 2
-    assert "an image, but the model was trained on video clips; give it a video" in predicted.err
+    assert "an image, but the model was trained on video clips; use a video" in predicted.err
     sentence = refused("evaluate", clip_model, "--data", clips, "--out", "e", "--explain", 4)
     assert "this model takes video clips; remove --explain" in sentence
     assert "an image, but the model was trained on video clips" in refused(

@@ -1,4 +1,4 @@
-"""Convert logits to answers, using calibrated probabilities, the stored thresholds and the abstain band.
+"""Convert logits to answers, using the temperature, thresholds and abstain band that are stored with each task.
 
 A task's :class:`~auxface.model.config.TaskRecord` holds the temperature, thresholds and abstain band that training
 chose on the validation split.
@@ -20,15 +20,15 @@ from auxface.inference.face_tracks import Box
 from auxface.model.config import TaskRecord
 from auxface.objectives import expected_value, probabilities
 
-# A headline includes answers whose precision on the validation split is at least this, or whose probability exceeds one
-# half.
+# The headline of an answer includes the names whose precision on the validation split is at least this value, or whose
+# probability exceeds one half.
 RELIABLE_PRECISION = 0.8
 _FORGED = ("forged", "fake", "deepfake", "manipulated", "altered")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a model to one task for one face.
+    """A model's answer for one task and one face.
 
     Attributes:
         answer: name of the predicted class; for a multi-label task, the names of the predicted attributes. None if the
@@ -40,8 +40,8 @@ class Answer:
             None.
         abstained: whether the score lies in the abstain band of the model.
         value: expected value for an ordinal task, whose ``answer`` is the nearest value on its scale; otherwise None.
-        learned: whether the model has learned the predicted class (for a multi-label task, any attribute), judged by
-            the AUC on the validation split; None if the AUC was not measured.
+        learned: whether the model has learned the predicted class (for a multi-label task, any attribute),
+            according to the AUC on the validation split; None if the AUC was not measured.
         not_learned: names of the classes or attributes that the model has not learned.
         headline: names in the answer whose precision on the validation split is at least 0.8 or whose probability
             exceeds one half.
@@ -125,7 +125,7 @@ def calibrated_scores(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
 
 
 def ordinal_values(task: TaskRecord, logits: np.ndarray) -> np.ndarray:
-    """Compute expected values of an ordinal task at the stored temperature, float32 [N], from logits [N, outputs]."""
+    """Return the expected values of an ordinal task, float32 [N], for logits [N, outputs] at the stored temperature."""
     return expected_value(task.learned_task(), torch.as_tensor(logits), task.temperature).numpy()
 
 

@@ -26,7 +26,8 @@ from auxface.inference.face_tracks import Track
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The colors are distinguishable with color vision deficiency (Okabe and Ito, 2008), and light enough for dark text.
+# The colors are distinguishable to people with color vision deficiency (Okabe and Ito, 2008) and light enough for dark
+# text.
 BOX_COLORS: tuple[tuple[int, int, int], ...] = (
     (240, 228, 66), (86, 180, 233), (230, 159, 0), (0, 200, 150), (230, 150, 195),
 )  # fmt: skip
@@ -43,7 +44,7 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
     Args:
         image: RGB image, uint8 [H, W, 3]; it is not modified.
         faces: faces to draw.
-        numbers: number of each face, which determines its color; by default its index.
+        numbers: number of each face, which determines the color of the face; by default the index of the face.
 
     Returns:
         The RGB image with boxes and labels, uint8 [H, W, 3].
@@ -65,12 +66,12 @@ def draw_boxes(image: np.ndarray, faces: Sequence[Face], numbers: Sequence[int] 
 
 
 def _short(answer: Answer) -> str:
-    """Return the text of an answer for a label; of several attributes, only the reliable ones are included."""
+    """Return the label text of an answer; for a multi-label task, only reliable attributes are included."""
     return str(answer) if not isinstance(answer.answer, list) else ", ".join(answer.headline) or "no certain attribute"
 
 
 def enlarge_for_labels(image: np.ndarray, faces: Sequence[Face]) -> tuple[np.ndarray, list[Face]]:
-    """Enlarge an image that is too small for labels by an integer factor, together with the boxes of its faces.
+    """Enlarge an image and the boxes of its faces by an integer factor if the image is too small for labels.
 
     Args:
         image: RGB image, uint8 [H, W, 3].
@@ -136,13 +137,13 @@ def write_overlay_video(
     seconds: float,
     advance: Callable[..., None] | None = None,
 ) -> None:
-    """Write a copy of a video with boxes and labels as H.264 MP4, without sound and in constant memory.
+    """Write a copy of a video, with boxes and labels but without sound, as H.264 MP4, using constant memory.
 
     Args:
         source: path of the video, which is decoded again.
         out: path of the file to write.
         tracks: tracks of the faces in the video.
-        faces: face with the answers of each track, in the order of ``tracks``.
+        faces: one face with answers per track, in the order of ``tracks``.
         seconds: duration of the video in seconds.
         advance: callback that receives the number of frames written.
 

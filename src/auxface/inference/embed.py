@@ -47,8 +47,9 @@ class Embeddings:
     """A table of embeddings.
 
     Attributes:
-        table: table with one row per face. Its columns are the key and groups of the sample (from a manifest), or the
-            path, number and box of the face, and ``embedding``.
+        table: table with one row per face. For a manifest, its columns are the path, split, key and groups of the
+            sample; for image files, they are the path of the image and the number and box of the face. The last column
+            is ``embedding``.
         header: ``model`` (model directory), ``weights`` (SHA-256 of the weights), ``width`` (embedding size) and
             ``threshold``, the similarity at or above which two faces count as the same person (null if the model stores
             no threshold).
@@ -139,7 +140,7 @@ def embed(
     """Write the embeddings of all faces in a folder, an image or a manifest as a Parquet table, and return them.
 
     For a model trained by metric learning, the embedding is its learned embedding. For any other model, it is the
-    normalized pooled features, which can compare images but were not trained to compare people.
+    vector of normalized pooled features, which can be used to compare images but was not learned for comparing people.
 
     Args:
         model: path of a model directory, or a Hub name.
@@ -170,7 +171,7 @@ def embed(
         raise InputError(f"{source}: no such folder, image or manifest")
     is_manifest = source.suffix.lower() in (".parquet", ".csv") or (source / "shards.json").is_file()
     if split is not None and not is_manifest:
-        raise InputError(f"{source}: not a manifest, so --split {split} does not apply; remove it")
+        raise InputError(f"{source}: not a manifest, so --split {split} does not apply; remove --split")
     embedder = Embedder(model, device=device, faces=faces, detector=detector, weights=weights)
     if is_manifest:
         manifest = read_manifest(source)
@@ -233,8 +234,8 @@ def read_embeddings(path: Path) -> Embeddings:
     """Read a table that :func:`embed` wrote.
 
     Raises:
-        InputError: the file is missing, is not a table of embeddings of the same size, or has missing or infinite
-            values.
+        InputError: the file is missing, is not a table of embeddings, or contains embeddings of different sizes or
+            values that are missing or infinite.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such table of embeddings; write one with 'auxface embed'")
@@ -255,6 +256,6 @@ def read_embeddings(path: Path) -> Embeddings:
 
 
 def _digest(model: str | Path) -> str | None:
-    """Return the SHA-256 of the weights in a model directory; None for a model of the Hub."""
+    """Return the SHA-256 of the weights in a model directory; None for a model on the Hub."""
     path = Path(model) / WEIGHTS
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Evaluate models on a split of a manifest: predictions, robustness, and a report.
+"""Evaluate models on a split of a manifest, and write predictions, robustness results and a report.
 
 Example::
 
@@ -75,8 +75,8 @@ def evaluate(
     """Score a split with one or more models, and write predictions, a report page, report.json and CSV files.
 
     Args:
-        models: path of a model directory or ``.onnx`` file, or several paths by model name for a report that compares
-            them.
+        models: path of a model directory or ``.onnx`` file; or, for a report that compares several models, a mapping
+            from model names to such paths.
         data: path of the manifest.
         out: folder to write. It receives ``predictions.parquet``, ``robustness.parquet`` (with perturbations) and
             ``validation.parquet`` (with a validation split); for several models, ``predictions.NAME.parquet`` and so
@@ -84,14 +84,14 @@ def evaluate(
         onnx: paths of additional exported files. For a file that auxface did not export, the size, crop, normalization
             and classes come from the first model directory; see :class:`~auxface.inference.external_onnx.ExternalOnnx`.
         split: split to score.
-        corruptions: names of perturbations, which may be empty; see
+        corruptions: names of perturbations, possibly none; see
             :func:`~auxface.inference.perturbations.perturbation_names`.
-        severities: severities, 1 to 5, for perturbations that have them.
+        severities: severities from 1 to 5, for perturbations that have severities.
         baseline: name of the reference model for mean corruption errors.
         validation: whether to also score the validation split of the manifest, if it has one. This split is used to
             choose operating points, thresholds per group, and thresholds of models that store none.
         same_format: whether to also score all images in a common format (JPEG with the same size and quality) and
-            report how much of the AUC of tasks with two classes is lost.
+            report how much the AUC decreases for tasks with two classes.
         explain: number of faces over which saliency maps and reconstruction errors are averaged; 0 to omit them.
         resamples: number of bootstrap resamples for each interval.
         seed: seed of the bootstrap, the perturbations and the masks.
@@ -105,7 +105,7 @@ def evaluate(
 
     Raises:
         InputError: a model was selected on this split; the manifest lacks a label; a perturbation is unknown or applies
-            to none of the models; a table cannot be measured; or the output already exists.
+            to none of the models; metrics cannot be computed; or the output already exists.
 
     Example:
         >>> from pathlib import Path
@@ -246,13 +246,13 @@ def _reconstruction_figure(model: EvaluatedModel, images: np.ndarray) -> evaluat
     targets = ", ".join(target.name.replace("_", " ") for target in auxiliary.target)
     caption = (
         f"{name}: {auxiliary.mask_ratio:.0%} of the patches are hidden (gray). Target: {targets}. 'Reconstructed' is "
-        "the raw decoder output for the whole face; nothing of the target is pasted in."
+        "the raw decoder output for the whole face; no part of the target is copied into it."
     )
     return evaluation.Figure(image, caption, f"Six faces, the visible patches given to {name}, and its reconstruction")
 
 
 def _spread_rows(count: int, limit: int) -> np.ndarray:
-    """Return row indices sampled evenly from a split, so that the shown faces come from several sources."""
+    """Return evenly spaced row indices of a split, so that the faces shown come from several sources."""
     return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))
 
 
@@ -285,8 +285,8 @@ def _unknown_class_notes(models: Sequence[EvaluatedModel], manifest: Manifest) -
 def _not_learned_notes(models: Sequence[EvaluatedModel]) -> list[str]:
     return [
         f"{model.name}, task {task.name}: not learned: {', '.join(task.not_learned())} (the interval of the AUC on the "
-        f"validation split begins under {LEARNED_FROM:g}); predictions do not give these answers, "
-        "but their scores are measured here."
+        f"validation split begins below {LEARNED_FROM:g}); the model never predicts these classes, "
+        "but their scores are evaluated here."
         for model in models
         for task in model.config.tasks
         if task.not_learned()

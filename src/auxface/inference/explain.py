@@ -1,4 +1,4 @@
-"""Explain a model's answers for the faces in one image with saliency maps and reconstruction errors.
+"""Explain a model's predictions for the faces in one image, using saliency maps and reconstruction errors.
 
 Example::
 
@@ -71,7 +71,7 @@ class Explanation:
     Attributes:
         face: box and answers of the face.
         image: face crop, which is the input of the model, uint8 [S, S, 3].
-        task: name of the task whose answer the gradients explain.
+        task: name of the task whose prediction the gradients explain.
         output: name of the class whose logit is differentiated.
         attention: attention rollout, float32 [rows, columns], summing to 1; None for encoders without attention over
             patches.
@@ -115,7 +115,7 @@ def explain(
     device: str = "auto",
     overwrite: bool = False,
 ) -> list[Explanation]:
-    """Explain the answers for each face in an image (at most six) and write the explanations to a PNG file.
+    """Explain the predictions for each face in an image (at most six faces) and write the explanations to a PNG file.
 
     Args:
         model: path of a model directory, or a Hub name.
@@ -189,7 +189,7 @@ def explain_image(
         raise InputError(f"nothing to explain: {reason}")
     if face is not None:
         if not 0 <= face < len(crops):
-            raise InputError(f"face {face} does not exist; the image has {len(crops)}, counted from face 0")
+            raise InputError(f"face {face} does not exist; expected a number from 0 to {len(crops) - 1}")
         crops = [crops[face]]
     answers = predictor.predict_crops([crop.pixels for crop in crops])
     with full_precision(next(predictor.scorer.model.parameters()).device):
@@ -240,7 +240,7 @@ def _explain_face(
 
 
 def _explained_output(record: TaskRecord, answer: Answer) -> tuple[int, str]:
-    """Return the index of the logit on which the answer depends, and its class."""
+    """Return the index of the logit on which the prediction depends, and the name of its class."""
     if record.kind == "binary":
         return 0, record.classes[1]
     most_likely = max(answer.probabilities, key=answer.probabilities.__getitem__)
@@ -254,7 +254,7 @@ def _to_uint8(image: torch.Tensor) -> np.ndarray:
 
 
 def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
-    """Draw a map of patch values as colors over a face, dark for the lowest values and bright for the highest.
+    """Draw a map of patch values over a face, with dark colors for low values and bright colors for high values.
 
     Args:
         image: face crop, uint8 [S, S, 3].
@@ -274,7 +274,7 @@ def heat_map(image: np.ndarray, values: np.ndarray, limits: tuple[float, float] 
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255
     colors = matplotlib.colormaps["inferno"](0.12 + 0.86 * smooth)[..., :3].astype(np.float32)
     opacity = (0.25 + 0.6 * smooth)[..., None]
-    # The face darkens the colors, so that the face remains visible.
+    # The colors are scaled by the gray values of the face, so that the face remains visible.
     blended = colors * (0.55 + 0.45 * gray) * opacity + 0.72 * gray * (1 - opacity)
     return (blended * 255).clip(0, 255).astype(np.uint8)
 

@@ -124,7 +124,7 @@ def _by_level(column: pd.Series) -> list[FaceSet]:
 
 
 def _patch_table(maps: Maps, what: str, sets: Sequence[FaceSet], task: str) -> pd.DataFrame:
-    """Return a table with the mean value, one row per set and patch."""
+    """Return a table of mean values with one row per set and patch."""
     _, rows, columns = maps.values.shape
     row, column = np.indices((rows, columns))
     parts = []
@@ -157,11 +157,11 @@ def _reconstruction_section(
             rows += _region_rows(maps, task.name, sets, cluster, draw)
     numbers = pd.DataFrame(rows)
     text = (
-        f"The error with which {name} reconstructs each hidden patch from the visible patches, averaged over "
-        f"{len(images):,} faces of this split. If the error differs between classes, the auxiliary task carries "
-        "information about the classes; if the error does not differ, no conclusion can be drawn.\n\n"
-        "Regions are fixed parts of the image; their names apply only to images cropped to the face. In parentheses: "
-        "95% intervals, resampled by video, source or sample."
+        f"This section shows the error with which {name} reconstructs each hidden patch from the visible patches, "
+        f"averaged over {len(images):,} faces of this split. If the error differs between classes, the auxiliary task "
+        "carries information about the classes; if the error does not differ, no conclusion can be drawn.\n\n"
+        "Regions are fixed parts of the image; their names apply only to images cropped to the face. The values in "
+        "parentheses are 95% intervals, resampled by video, source or sample."
     )
     title = f"Reconstruction errors of {name} by class"
     files = {f"{prefix}reconstruction_error": numbers}

@@ -61,7 +61,7 @@ def export(
         overwrite: whether to replace ``out`` if it exists.
 
     Returns:
-        The metadata of the file (without ``config``), and its size in bytes under ``bytes``.
+        The metadata of the file (without ``config``), with the size of the file in bytes under ``bytes``.
 
     Raises:
         InputError: a required package is not installed, the model cannot be exported, the suffix of ``out`` does not
@@ -133,8 +133,8 @@ class ExportedModel(nn.Module):
     """The exported form of a model: it maps images to the calibrated scores and logits of every task.
 
     Args:
-        saved: loaded model. Normalization, and the texture map of a model that classifies texture, are part of the
-            module.
+        saved: loaded model. The module includes normalization and, for a model that classifies texture maps, the
+            computation of these maps.
     """
 
     def __init__(self, saved: SavedModel) -> None:
@@ -267,7 +267,7 @@ def _checked(export: Callable[[], Any]) -> Any:
 
 @contextlib.contextmanager
 def _full_disk_errors() -> Iterator[None]:
-    """Convert exceptions that a full disk causes inside the block to an OSError with the number ENOSPC."""
+    """Convert exceptions that a full disk causes inside the block to an OSError with errno ENOSPC."""
     try:
         yield
     except Exception as error:
@@ -277,7 +277,7 @@ def _full_disk_errors() -> Iterator[None]:
 
 
 def _is_disk_full(error: BaseException | None) -> bool:
-    """Return whether an error or one of its causes is an OSError of a full disk."""
+    """Return whether an error or one of its causes is an OSError that a full disk caused."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True

@@ -1,4 +1,4 @@
-"""Run ONNX files that auxface did not export, and evaluate them like models of auxface.
+"""Run ONNX files that auxface did not export, and evaluate them like auxface models.
 
 The preprocessing is read from the metadata of the file if present, otherwise from the recipe of a model directory with
 the same tasks.
@@ -53,8 +53,8 @@ def open_onnx(path: Path, reference: ModelConfig | None, device: str = "auto") -
 class ExternalOnnx:
     """An ONNX file from another program that computes logits for images.
 
-    The file has one input, float [N, 3, S, S] or [N, S, S, 3]. For each task of the reference that it supports, it has
-    an output named after the task (``TASK``, ``logits.TASK`` or ``scores.TASK``); a single output may have any name if
+    The file has one input, float [N, 3, S, S] or [N, S, S, 3]. For each supported task of the reference, it has an
+    output named after the task (``TASK``, ``logits.TASK`` or ``scores.TASK``); a single output may have any name if
     the reference has a single task. An output has one value per class (for a binary task, one or two), either logits or
     probabilities. The values are treated as probabilities if all values for the images that are scored first lie in [0,
     1] and, for a single-label task, sum to 1.
@@ -69,7 +69,7 @@ class ExternalOnnx:
         reference: configuration of a model with the same tasks.
 
     Attributes:
-        config: configuration of the reference, restricted to the tasks found and without thresholds and calibration.
+        config: configuration of the reference, restricted to the tasks found and without thresholds or calibration.
         size: side length of the images in pixels.
         mean: mean of each channel for normalization, float32 [3].
         std: standard deviation of each channel for normalization, float32 [3].
@@ -110,7 +110,7 @@ class ExternalOnnx:
         """Return the logits of each task, float32 [N, outputs], as :func:`auxface.model.scoring.score_images` does.
 
         Raises:
-            InputError: the file fails on these images, or an output has the wrong number of values.
+            InputError: the model cannot be run on these images, or an output has the wrong number of values.
         """
         step = self._fixed_batch or batch_size
         collected: dict[str, list[np.ndarray]] = {task.name: [] for task, _ in self._outputs}

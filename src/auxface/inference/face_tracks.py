@@ -67,7 +67,7 @@ class Track:
 
 
 class Tracker:
-    """A tracker that links the boxes of successive frames into tracks, starting with the pairs of largest overlap.
+    """A tracker that links the boxes of successive frames into tracks, starting with the pairs that overlap most.
 
     Args:
         patience: number of seconds without a detection after which a face starts a new track.

@@ -23,7 +23,7 @@ _BATCH = 32
 _COLUMNS = 6
 
 # (left, top, right, bottom) as fractions of the sides of a face crop. A patch belongs to the first region that contains
-# its center. Eyes and mouth are the regions that auxface.data.corruptions.weather_digital covers.
+# its center. The regions of the eyes and mouth are those that auxface.data.corruptions.weather_digital covers.
 REGIONS = {
     "eyes": (0.11, 0.32, 0.89, 0.58),
     "mouth": (0.20, 0.59, 0.80, 0.91),

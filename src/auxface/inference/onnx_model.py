@@ -203,7 +203,7 @@ def quantize(path: Path, *, static: bool, images: np.ndarray | None = None) -> N
 
 
 def _head_nodes(model: Any) -> list[str]:
-    """Return the name of the last matrix product before each output."""
+    """Return the names of the nodes that compute the last matrix product before each output."""
     producers = {name: node for node in model.graph.node for name in node.output}
     found = []
     for output in model.graph.output:

@@ -30,7 +30,7 @@ def read_pairs(pairs: Path | str, manifest: Manifest) -> pd.DataFrame:
         manifest: manifest rows of one split.
 
     Raises:
-        InputError: the file is invalid, it names an image that is not in the manifest, or the label is not of kind
+        InputError: the file is invalid or names an image that is not in the manifest, or the label is not of kind
             identity.
     """
     label = manifest.labels.get(str(pairs))
@@ -71,7 +71,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _from_names(found: pd.DataFrame, manifest: Manifest, path: Path) -> pd.DataFrame:
-    """Find images by LFW's names and numbers, matching file names (such as Ann_Lee_0001) or sources and frames."""
+    """Find images by LFW's names and numbers, matched to file names (such as Ann_Lee_0001) or to sources and frames."""
     for column in ("frame_a", "frame_b"):
         wrong = pd.to_numeric(found[column], errors="coerce").fillna(0.5) % 1 != 0
         if wrong.any():
@@ -93,9 +93,9 @@ def _from_names(found: pd.DataFrame, manifest: Manifest, path: Path) -> pd.DataF
 
 
 def _rows_by_path(manifest: Manifest, wanted: list[str], path: Path) -> list[int]:
-    """Find images by path, first those of all pairs in ``path1``, then those in ``path2``.
+    """Return the row of each image, given the paths of the first images of all pairs and then of the second images.
 
-    A path must equal one in the manifest or be a suffix of exactly one.
+    A path must equal a path in the manifest or be a suffix of exactly one such path.
     """
     parts = [PurePosixPath(Path(each).as_posix()).parts for each in manifest.table["path"]]
     by_end: dict[int, dict[tuple[str, ...], list[int]]] = {}

@@ -154,7 +154,7 @@ def perturbations(
     Args:
         names: names of perturbations, as returned by :func:`perturbation_names`.
         seeds: seed of each image, int64 [N].
-        severities: severities for corruptions that have them; codecs and attacks have their own strengths.
+        severities: severities for corruptions that have severities; codecs and attacks have their own strengths.
         model: model to attack. Attacks are skipped if it is None or cannot be attacked; see
             :func:`~auxface.inference.perturbations.can_be_attacked`.
         labels: labels of all N images, by task; required with ``model``.

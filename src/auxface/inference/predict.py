@@ -66,7 +66,7 @@ def predict(
             standard error.
 
     Raises:
-        InputError: there is no input, a folder is empty, the model is invalid, the device is not available, or the
+        InputError: no input is given, a folder is empty, the model is invalid, the device is not available, or the
             output already exists.
 
     Example:

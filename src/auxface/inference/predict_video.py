@@ -64,17 +64,18 @@ def predict_video(
     """Predict on one video in constant memory.
 
     Args:
-        predictor: predictor of the model to use. A video model scores as many clips as its recipe states.
+        predictor: predictor of the model to use. A video model scores as many clips as its recipe specifies.
         source: path of the video, or its bytes.
         frames_per_second: number of frames to score per second of video; 0 means every frame. Video models ignore it.
-        max_frames: maximum number of frames to score; in a longer video, evenly spaced frames are scored.
+        max_frames: maximum number of frames to score; for a longer video, evenly spaced frames are scored.
         max_decoded: maximum number of frames to decode; a video that requires more is rejected. None means no limit.
-        advance: callback that receives the number of frames scored, and once ``total``.
+        advance: callback that receives the number of frames scored and, once, the keyword argument ``total``.
         check: callback, called before each packet and after each decoded frame; it may raise an exception to cancel the
             work.
 
     Returns:
-        The prediction. If the video cannot be read or shows no face, it has no faces and holds the reason.
+        The prediction. If the video cannot be read or shows no face, the prediction has no faces and
+            holds the reason.
 
     Raises:
         InputError: PyAV is not installed.
@@ -181,7 +182,7 @@ def _stride(config: ModelConfig) -> int:
 
 
 def _score_clips(predictor: Predictor, video: _Video, clips: list[list[int]], advance: Advance | None) -> Track:
-    """Return a track with each clip's logits and the time and box of its middle frame; empty without a face."""
+    """Return a track with each clip's logits and the time and box of its middle frame; empty if no face is found."""
     track = Track()
     for numbers in clips:
         frames = [frame for _, frame in video.frames(numbers)]

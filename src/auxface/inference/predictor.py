@@ -249,7 +249,7 @@ class Predictor:
     def crop_faces(self, image: ImageInput) -> tuple[list[FaceCrop], str | None]:
         """Return the face crops of an image, and the reason if there are none."""
         if self.config.recipe.encoder.num_frames is not None:
-            return [], "an image, but the model was trained on video clips; give it a video"
+            return [], "an image, but the model was trained on video clips; use a video"
         try:
             pixels = to_rgb(image, allow_urls=self.allow_urls)
         except UnreadableImage as error:

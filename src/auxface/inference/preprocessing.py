@@ -44,7 +44,7 @@ def to_rgb(image: ImageInput, *, allow_urls: bool = False) -> np.ndarray:
     Args:
         image: a path; encoded bytes; a PIL image; an RGB array [H, W, 3] or tensor [3, H, W]; a gray array or tensor
             [H, W]; or, with ``allow_urls``, an http or https URL. Arrays and tensors are uint8, or floating-point in
-            [0, 1]. OpenCV reads images as BGR, so reverse their channels first.
+            [0, 1]. OpenCV reads images as BGR; reverse the channels of such arrays first.
         allow_urls: whether to fetch URLs.
 
     Raises:
@@ -113,7 +113,8 @@ def fetch(url: str, *, max_bytes: int = MAX_URL_BYTES, seconds: float = MAX_URL_
     """Fetch the bytes at a URL within limits on size and time.
 
     Raises:
-        UnreadableImage: the server does not respond in time, responds with an error, or sends more than ``max_bytes``.
+        UnreadableImage: the server does not respond within the time limit, responds with an error, or sends more than
+            ``max_bytes``.
     """
     end = time.monotonic() + seconds
     parts: list[bytes] = []
@@ -156,7 +157,7 @@ def input_name(image: ImageInput, index: int) -> str:
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """One face of an image in the form of model input.
+    """One face of an image, cropped and resized for the model.
 
     Attributes:
         box: box (x, y, width, height) of the face in pixels of the image.

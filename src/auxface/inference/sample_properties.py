@@ -61,7 +61,7 @@ def manifest_files(manifest: Manifest, name: str) -> pd.DataFrame | None:
 def with_properties(
     table: evaluation.Predictions, samples: LoadedSamples, files: pd.DataFrame | None
 ) -> evaluation.Predictions:
-    """Add the properties of images and files to predictions, as columns in which weak segments can be searched for.
+    """Add the properties of images and files to predictions, as columns for the search for weak segments.
 
     Args:
         table: predictions with one row per sample.
@@ -132,7 +132,7 @@ def probe_frozen_features(
     Args:
         audit: results of the audit, to which the probes are added.
         tables: predictions of each model, by name.
-        models: evaluated models, whose image size and crop the images have.
+        models: evaluated models, which determine the size and crop of the images.
         samples: evaluated samples of each model, by name.
         manifest: whole manifest, with all splits.
         device: device of the frozen encoder.
@@ -179,7 +179,7 @@ def probe_frozen_features(
 
 @dataclass(frozen=True)
 class _Features:
-    """Reduced features of training rows and of measured rows, the manifest of the former, the rows of the latter."""
+    """Reduced features of training and measured rows, the manifest of the training rows, and the measured indices."""
 
     train: np.ndarray
     measured: np.ndarray
@@ -214,12 +214,14 @@ def two_class_tasks(model: EvaluatedModel) -> list[str]:
     """
     found = [task.name for task in model.config.tasks if task.kind in ("binary", "class") and len(task.classes) == 2]
     if model.config.recipe.encoder.num_frames is not None:
-        raise InputError(f"{model.name}: --same-format encodes image files, but the model takes video clips; remove it")
+        raise InputError(
+            f"{model.name}: --same-format encodes image files, but the model takes video clips; remove --same-format"
+        )
     if not found:
         kinds = ", ".join(f"{task.name} ({len(task.classes)} classes)" for task in model.config.tasks)
         raise InputError(
-            f"{model.name}: --same-format compares the AUC of tasks with two classes, such as real and fake, and the "
-            f"model has none ({kinds}); remove it"
+            f"{model.name}: --same-format compares the AUC of tasks with two classes, such as real and fake, but the "
+            f"model has no such task ({kinds}); remove --same-format"
         )
     return found
 
@@ -244,7 +246,9 @@ def score_in_one_format(
         InputError: the samples are not image files.
     """
     if files is None:
-        raise InputError("--same-format encodes image files, but the manifest has videos or shards; remove it")
+        raise InputError(
+            "--same-format encodes image files, but the manifest has videos or shards; remove --same-format"
+        )
     labels = samples.manifest.table[task]
     sides = files[["width", "height"]].min(axis=1).groupby(labels.to_numpy()).median()
     qualities = files["jpeg_quality"].groupby(labels.to_numpy()).median()

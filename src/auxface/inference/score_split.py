@@ -87,7 +87,7 @@ def load_models(models: Mapping[str, Path], onnx: Sequence[Path], device: str) -
 
     Args:
         models: paths of model directories or ``.onnx`` files, by model name.
-        onnx: paths of additional ``.onnx`` files, which are named after their file names. For a file that auxface did
+        onnx: paths of additional ``.onnx`` files, whose models are named after the files. For a file that auxface did
             not export, the crop, size and classes come from the first model directory.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
@@ -137,7 +137,7 @@ def check_model(model: EvaluatedModel, manifest: Manifest, split: str) -> None:
 
 
 def unknown_classes(config: ModelConfig, manifest: Manifest) -> dict[str, int]:
-    """Return the number of rows of each class on which the model was not trained, by ``TASK CLASS``.
+    """Return the number of rows of each class on which the model was not trained, with keys ``TASK CLASS``.
 
     The model cannot predict these classes, so these rows are treated as unlabeled.
     """
@@ -200,7 +200,7 @@ def score_split(
         data: path of the manifest.
         split: name of the split.
         perturbed: names of perturbations; see :func:`~auxface.inference.perturbations.perturbation_names`.
-        severities: severities for perturbations that have them.
+        severities: severities for perturbations that have severities.
         seed: seed of the perturbations.
     """
     config, count = model.config, len(samples.images)

@@ -53,7 +53,7 @@ def verify(
 
     Two baselines are evaluated on the same pairs: cosine similarity of raw pixels (gray, 32 x 32, centered) and of HOG
     features. For retrieval, the identities are the values of the manifest's identity label if there is one, otherwise
-    its sources.
+    the sources.
 
     Args:
         model: path of the model directory.

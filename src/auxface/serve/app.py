@@ -142,7 +142,9 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
     @app.post("/explain", response_model=ExplanationOut, responses=RESPONSES, openapi_extra=_BODY)
     async def explain(
         request: Request,
-        task: Annotated[str | None, Query(max_length=200, description="task; by default the first")] = None,
+        task: Annotated[
+            str | None, Query(max_length=200, description="name of the task; by default the first task")
+        ] = None,
         face: Annotated[int, Query(ge=0, le=10_000, description="index of the face, from the left")] = 0,
     ) -> Any:
         """Return saliency maps and reconstruction errors for one face of an image."""
@@ -150,7 +152,7 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     @app.get("/health", response_model=Health, responses={400: RESPONSES[400]})
     async def health() -> Any:
-        """Return that the server is running, and the number of unfinished requests."""
+        """Return the status of the server and the number of unfinished requests."""
         return Health(status="ok", in_hand=handler.unfinished, queue=settings.queue)
 
     @app.get("/model", response_model=ModelOut, responses={400: RESPONSES[400], 401: RESPONSES[401]})

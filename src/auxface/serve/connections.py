@@ -18,7 +18,7 @@ HEADER_SECONDS = 10
 """Maximum time to send the headers of a request, and maximum time between two requests on one connection."""
 HALF_SENT_PER_CLIENT = 32
 """Maximum number of connections with incomplete requests per client address."""
-# Newer connections are not closed, because the server may not yet have read what a fast client has sent.
+# Connections newer than this are not closed, because the server may not yet have read what a fast client has sent.
 _GRACE_SECONDS = 2.0
 
 

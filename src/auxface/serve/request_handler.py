@@ -56,7 +56,7 @@ class Batcher:
     Args:
         scorer: model that scores the faces.
         max_faces: maximum number of faces in a shared batch; a request with more faces is scored alone. None selects
-            the maximum by the device of the model.
+            a maximum that depends on the device of the model.
     """
 
     def __init__(self, scorer: Scorer, max_faces: int | None = None) -> None:
@@ -68,7 +68,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, images: np.ndarray) -> "Future[dict[str, np.ndarray]]":
-        """Return a future for the logits by task of images, uint8 [N, 3, S, S].
+        """Return a future for the logits of each task, for images, uint8 [N, 3, S, S].
 
         If the future is canceled before its batch starts, its images are not scored.
         """
@@ -77,7 +77,7 @@ class Batcher:
         return future
 
     def score_images(self, images: np.ndarray, *, batch_size: int | None = None) -> dict[str, np.ndarray]:
-        """Return the logits by task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
+        """Return the logits of each task, float32 [N, outputs], for images, uint8 [N, 3, S, S]."""
         return self.submit(images).result()
 
     def close(self) -> None:

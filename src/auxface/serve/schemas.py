@@ -49,20 +49,22 @@ RESPONSES: dict[int | str, dict] = {
 
 
 class AnswerOut(BaseModel):
-    """The answer to one task for one face."""
+    """The answer for one task and one face."""
 
-    answer: str | list[str] | None = Field(alias="class", description="class name; for attributes, those present")
+    answer: str | list[str] | None = Field(
+        alias="class", description="predicted class; for a multi-label task, the predicted attributes"
+    )
     probability: float | None
     probabilities: dict[str, float] = Field(description="calibrated probability of each class or attribute")
     threshold: float | dict[str, float] | None
     abstained: bool
     value: float | None = Field(None, description="expected value of an ordinal task")
     learned: bool | None = Field(
-        None, description="whether the model learned the classes, measured on the validation split; null: unknown"
+        None, description="whether the model has learned the class, judged on the validation split; null if unknown"
     )
     not_learned: list[str] = Field([], description="classes or attributes that the model has not learned")
     headline: list[str] = Field(
-        [], description="answers with a precision of at least 0.8 on the validation split or a probability above 0.5"
+        [], description="names with a precision of at least 0.8 on the validation split or a probability above 0.5"
     )
 
 
@@ -157,7 +159,7 @@ class Health(BaseModel):
 
 
 def explanation_layers(explanation: Explanation) -> list[Layer]:
-    """Return the images of a face between which the slider on the page switches."""
+    """Return the images of a face that can be selected with the slider on the page."""
     side = max(_LAYER_SIDE, explanation.image.shape[0])
     layers: list[Layer] = []
     # The face is enlarged first, so that the maps are interpolated at the final size.

@@ -1,4 +1,4 @@
-"""Security of requests: checks of token and host name, and headers that isolate the page from other sites."""
+"""Security of requests: checks of the token and the host name, and headers that isolate the page from other sites."""
 
 import hmac
 import logging

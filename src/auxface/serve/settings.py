@@ -26,14 +26,14 @@ class Settings:
         model: model directory, exported ``.onnx`` file, or name on the Hugging Face Hub.
         host: address on which the server listens.
         token: token that clients must send as ``Authorization: Bearer TOKEN``; None if no token is required.
-        report: audit of the model: ``report.html`` or the folder that contains it.
+        report: path of an audit of the model, either ``report.html`` or the folder that contains this file.
         max_bytes: maximum size of an upload in bytes.
         max_pixels: maximum number of pixels in an image or a video frame.
         max_frames: maximum number of frames of a video that are scored.
         max_seconds: maximum time in seconds for one request, including the upload.
         queue: maximum number of unfinished requests per process; further requests are rejected.
-        batch: maximum number of faces from different requests that are scored together; None selects the maximum by
-            device.
+        batch: maximum number of faces from different requests that are scored together; None selects a maximum that
+            depends on the device.
         faces: see :class:`auxface.Predictor`.
         detector: see :class:`auxface.Predictor`.
         weights: see :class:`auxface.Predictor`.
