@@ -31,7 +31,7 @@ from auxface.objectives import TrainProgress
 from auxface.recipe import AuxiliaryOptions, Recipe
 
 MEASURED_EVERY = 25
-"""Interval between steps in which gradients are measured, in addition to steps 0, 1, 2, 4, 8 and 16."""
+"""Number of steps between measurements of the gradients; steps 0, 1, 2, 4, 8 and 16 are also measured."""
 MEAN_DECAY = 0.7
 """Weight of the previous running mean at each measurement."""
 PRIMARY = "primary"
@@ -93,11 +93,11 @@ class ObjectiveSchedule:
         return self._recipe.primary_weight if balance.kind == "fixed" else 0.5
 
     def trains_primary(self, progress: TrainProgress) -> bool:
-        """Return whether a step trains the heads, whose predictions are random before the first of these steps."""
+        """Return whether a step trains the heads, whose predictions are random before the first such step."""
         return self.primary_weight(progress) > 0
 
     def ever_runs(self, auxiliary: str) -> bool:
-        """Return whether any training step runs an auxiliary; otherwise, the auxiliary needs no views and no tables."""
+        """Return whether any training step runs an auxiliary; otherwise, it needs neither views nor tables."""
         weight = self._auxiliaries[auxiliary].weight
         if self._scheme.kind == "alternating":
             return weight > 0
@@ -108,7 +108,7 @@ class ObjectiveSchedule:
         return trained and weight > 0
 
     def freezes_encoder(self, progress: TrainProgress) -> bool:
-        """Return whether the primary objective leaves the encoder unchanged: ``primary.freeze`` is set, or a probe."""
+        """Return whether the primary objective leaves the encoder unchanged (as a probe or by ``primary.freeze``)."""
         is_probe = self._scheme.kind == "frozen" and progress.fraction >= self._pretraining
         return self._recipe.primary.freeze or is_probe
 
@@ -174,7 +174,7 @@ class GradientMeter:
         self._micro_batches = 0
 
     def accumulate(self, losses: Mapping[str, Tensor], parameters: Sequence[nn.Parameter]) -> None:
-        """Add the gradients of one micro-batch, before its backward pass; the graph is kept."""
+        """Add the gradients of one micro-batch, before its backward pass; the graph is retained."""
         self._micro_batches += 1
         for name, loss in losses.items():
             parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
@@ -188,7 +188,7 @@ class GradientMeter:
 
     @property
     def is_accumulating(self) -> bool:
-        """Whether gradients have been accumulated since the last call of :meth:`finish`."""
+        """Whether gradients have been accumulated since the last call to :meth:`finish`."""
         return bool(self._gradients)
 
     def finish(

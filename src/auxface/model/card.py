@@ -91,7 +91,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
 
 
 def _evidence(config: ModelConfig) -> list[str]:
-    """Return the section on which classes were learned according to the validation split; empty without evidence."""
+    """Return the section on the classes learned, as measured on the validation split; empty without evidence."""
     rows = [
         f"| {_words(task.name)} | {_words(name)} | {_interval(one)} | "
         f"{'-' if one.precision is None else format(one.precision, '.2f')} | {one.n} | "
@@ -177,8 +177,8 @@ def _level_thresholds(config: ModelConfig) -> list[str]:
         return []
     return [
         "",
-        f"`auxface evaluate` uses a separate threshold for each {_words(own.group)} if it is known; other commands use "
-        "a single threshold.",
+        f"`auxface evaluate` uses a separate threshold for each level of {_words(own.group)} if the level is "
+        "known; other commands use a single threshold.",
     ]
 
 
@@ -289,7 +289,7 @@ def _objectives(recipe: Recipe) -> str:
         "frozen": f"{pretrained}; the encoder was then frozen for supervised training on {supervised}.",
     }[recipe.scheme.kind]
     fused = (
-        "" if recipe.fusion == "none" else f" Features of the decoder are fused with the encoder's ({recipe.fusion})."
+        "" if recipe.fusion == "none" else f" The features of the encoder and the decoder are fused ({recipe.fusion})."
     )
     return training + fused
 

@@ -37,10 +37,10 @@ class Evidence(BaseModel):
     """AUC of the class against all other classes or, for an ordinal task, of labels above the median; None if it cannot
     be computed."""
     low: float | None
-    """Lower end of the AUC's 95% interval, resampled by cluster; None for no interval."""
+    """Lower end of the AUC's 95% interval, resampled by cluster; None if there is no interval."""
     high: float | None
     precision: float | None = None
-    """Precision of the decisions for this class; None if no decision is this class, or for an ordinal task."""
+    """Precision of the decisions for this class; None for an ordinal task, or if no decision is for this class."""
     n: int
     """Number of validation samples with a known label."""
     clusters: int
@@ -142,7 +142,7 @@ class VerificationRecord(BaseModel):
 
 
 class Selection(BaseModel):
-    """The epoch of the model's weights, and the validation metric that selected them."""
+    """The epoch of the model's weights, and the validation metric by which they were selected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

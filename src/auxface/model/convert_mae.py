@@ -40,7 +40,7 @@ def published_name(name: str) -> str:
 
 
 def block_to_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of one block, given without its prefix, to timm's names; unknown names are kept."""
+    """Rename the weights of one block, without the block's prefix, to timm's names; unknown names are kept."""
     left = dict(weights)
     found: dict[str, Tensor] = {}
     for kind in ("weight", "bias"):
@@ -134,7 +134,7 @@ def to_vitmae(weights: Mapping[str, Tensor], decoder_positions: Tensor) -> dict[
 
 
 def is_plain_vit(names: Iterable[str]) -> bool:
-    """Return whether a ViTMAE can store all weights of an encoder, given their names in a :class:`JointModel`."""
+    """Return whether a ViTMAE can store all weights of an encoder, given the names in a :class:`JointModel`."""
     known = dict(_VITMAE_PAIRS)
     return all(
         name in known or name.startswith(f"{_VITMAE_ENCODER}blocks.")

@@ -174,11 +174,11 @@ class JointModel(nn.Module):
         return self.primary.logits(self.pooled(images))
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Return the features that the primary objective reads, [B, width], for images float [B, 3, H, W] in [0, 1]."""
+        """Return the input of the primary objective, [B, width], for images, float [B, 3, H, W] in [0, 1]."""
         return self._fused(self.primary.encode_images(self.encoder, images))
 
     def validation_outputs(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the outputs of each task that the validation metric needs, for images float [B, 3, H, W] in [0, 1]."""
+        """Return the outputs that validation metrics need, by task, for images, float [B, 3, H, W] in [0, 1]."""
         return self.primary.validation_outputs(self.pooled(images))
 
     def embed(self, images: Tensor) -> Tensor:
@@ -244,7 +244,7 @@ class JointModel(nn.Module):
         return logs
 
     def objective_state(self) -> dict[str, Tensor]:
-        """Return the state other than weights that is needed to resume, as ``auxiliary/name``; it is never exported."""
+        """Return the state other than weights that resuming needs, as ``auxiliary/name``; it is never exported."""
         state = {
             f"{name}/{key}": value for name, each in self._auxiliaries() for key, value in resume_state(each).items()
         }

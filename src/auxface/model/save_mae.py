@@ -1,4 +1,4 @@
-"""Write a model as a ViTMAE or VideoMAE of the transformers library; this library does not have to be installed.
+"""Write a model as a ViTMAE or VideoMAE of the transformers library, which does not have to be installed.
 
 Example::
 

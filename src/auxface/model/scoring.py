@@ -16,10 +16,10 @@ _PIXELS = 8 * 224**2
 
 
 def suitable_batch(device: str, size: int) -> int:
-    """Return the batch size with the highest scoring throughput on a kind of device.
+    """Return the batch size at which scoring has the highest throughput on a type of device.
 
-    On a CPU, a batch with more pixels than 8 images of 224 x 224 does not fit into the caches, but the batch must have
-    at least one image per core. Other devices need large batches.
+    On a CPU, a batch with more pixels than 8 images of 224 x 224 does not fit into the caches, but the batch must
+    contain at least one image per core. Other devices need large batches.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``.

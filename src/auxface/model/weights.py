@@ -188,7 +188,7 @@ def _are_video_weights(weights: dict[str, Tensor]) -> bool:
 
 
 def _with_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the prefix that weights lack in a checkpoint that contains only an encoder."""
+    """Add the prefix that the weights of an encoder-only checkpoint lack."""
     if any(name.startswith("videomae.") for name in weights):
         return weights
     return {f"videomae.{name}": value for name, value in weights.items()}

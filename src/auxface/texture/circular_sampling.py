@@ -135,7 +135,7 @@ def map_codes(code: Tensor, points: int, method: str) -> Tensor:
 
 
 class BitPacker:
-    """Packs one bit per sample into 16-bit words, 15 bits per word, so that the sign bit is not used.
+    """A packer that stores one bit per sample in 16-bit words, with 15 bits per word so that the sign bit is not used.
 
     Args:
         tile: tile whose buffers store the words.

@@ -45,8 +45,8 @@ def gabor_magnitude(
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W]. Both sides must exceed the half width
             of the largest filter (14 pixels by default).
-        scales: number of wavelengths, 1 to 12.
-        orientations: number of orientations, 1 to 64.
+        scales: number of wavelengths, from 1 to 12.
+        orientations: number of orientations, from 1 to 64.
         min_wavelength: shortest wavelength in pixels, at least 2.
         border: border rule; only ``reflect`` is supported.
 

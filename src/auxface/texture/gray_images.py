@@ -14,7 +14,7 @@ Checks of parameters:
     >>> require_integer("points", 40, 1, 31)
     Traceback (most recent call last):
         ...
-    ValueError: points must be 1 to 31, got 40
+    ValueError: points must be from 1 to 31, got 40
 
 Functions of an integer gradient are read from lookup tables of 511 x 511 pairs, which are computed once in double
 precision. A table gives the same angles and magnitudes on every device, and it is faster than computing arctangents.
@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 GrayImages = Tensor | np.ndarray
-"""Tensor or numpy array [H, W], [B, H, W] or [B, 1, H, W], uint8 or integers 0 to 255 of any other dtype."""
+"""Tensor or numpy array [H, W], [B, H, W] or [B, 1, H, W], uint8 or integers from 0 to 255 of any other dtype."""
 
 # 0.299, 0.587 and 0.114 in units of 1 / 65536: libjpeg, OpenCV and PIL use the same rounding.
 RED, GREEN, BLUE = 19595, 38470, 7471
@@ -98,7 +98,7 @@ class InputLayout:
     numpy: bool
 
     def restore(self, maps: Tensor) -> Tensor | np.ndarray:
-        """Convert maps [B, M, ...] to the caller's layout; without a channel axis in the input, M = 1 has no axis.
+        """Convert maps [B, M, ...] to the caller's layout; without a channel axis in the input, a single map has no axis.
 
         Args:
             maps: result of the descriptor, of any dtype.
@@ -210,7 +210,7 @@ def require_integer(name: str, value: object, low: int, high: int, *, odd: bool 
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if not low <= value <= high or (odd and value % 2 == 0):
-        raise ValueError(f"{name} must be {'an odd number ' if odd else ''}{low} to {high}, got {value}")
+        raise ValueError(f"{name} must be {'an odd number ' if odd else ''}from {low} to {high}, got {value}")
 
 
 def require_number(name: str, value: object, low: float, *, above: bool = False) -> None:
@@ -219,7 +219,7 @@ def require_number(name: str, value: object, low: float, *, above: bool = False)
     Args:
         name: name of the parameter, for the message.
         value: the value that the caller passed.
-        low: smallest value allowed.
+        low: smallest allowed value.
         above: whether ``low`` itself is rejected.
 
     Raises:

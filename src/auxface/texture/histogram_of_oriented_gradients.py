@@ -35,12 +35,12 @@ def histogram_of_oriented_gradients(
     """Compute histograms of gradient orientations per cell, normalized per block by L2-Hys (Dalal and Triggs, 2005).
 
     The result agrees with ``skimage.feature.hog(..., block_norm="L2-Hys", feature_vector=False)`` to within 1e-5.
-    Gradients are central differences, and 0 at the image's edge. Each gradient votes for one bin with its magnitude as
-    the weight. Pixels beyond the last complete cell do not vote.
+    Gradients are central differences and are 0 at the image's edge. Each gradient votes for one bin, weighted by
+    its magnitude. Pixels beyond the last complete cell do not vote.
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
-        orientations: number of bins over 180 degrees, 1 to 180.
+        orientations: number of bins over 180 degrees, from 1 to 180.
         cell: side of a cell in pixels.
         block: side of a block in cells; the stride between blocks is one cell.
 

@@ -30,7 +30,7 @@ def lbp_top(
 
     Args:
         clip: uint8 tensor or array of shape [T, H, W] or [B, T, H, W].
-        points: number of samples on the circle of each plane, 1 to 31.
+        points: number of samples on the circle of each plane, from 1 to 31.
         radius: radius R of the circles, in pixels (spatial axes) and frames (time axis), above 0.
         method: mapping of the codes; see :func:`auxface.texture.local_binary_pattern`.
         border: ``reflect`` mirrors all three axes; ``valid`` drops ceil(R) positions from both ends of each axis.

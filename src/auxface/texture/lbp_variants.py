@@ -1,8 +1,8 @@
 """Binary codes from comparisons of the pixels in a window: LTP, CS-LBP, the census transform and LGP.
 
-Local ternary pattern (LTP): marks the neighbors that are brighter than the center by at least a threshold, and
-separately the neighbors that are darker by at least the threshold. Tan and Triggs, "Enhanced local texture feature sets
-for face recognition under difficult lighting conditions", IEEE TIP 19(6), 2010.
+Local ternary pattern (LTP): marks the neighbors that are brighter than the center by at least a threshold and,
+separately, the neighbors that are darker by at least the threshold. Tan and Triggs, "Enhanced local texture feature
+sets for face recognition under difficult lighting conditions", IEEE TIP 19(6), 2010.
 
 Center-symmetric local binary pattern (CS-LBP): compares opposite neighbors with each other. Heikkilä, Pietikäinen and
 Schmid, "Description of interest regions with local binary patterns", Pattern Recognition 42(3), 2009.
@@ -98,7 +98,7 @@ def center_symmetric_lbp(image: GrayImages, threshold: float = 2.55, border: str
         border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        uint8 codes 0 to 15 in the layout of the input. Directions are counted counterclockwise from East.
+        uint8 codes from 0 to 15 in the layout of the input. Directions are counted counterclockwise from East.
 
     Raises:
         TypeError, ValueError: the image or a parameter is not as described.
@@ -214,7 +214,7 @@ register(
 
 
 def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayImages:
-    """Compare the absolute difference of each neighbor from the center with their mean (Jun and Kim, 2012).
+    """Compare the absolute difference of each neighbor from the center with the mean difference (Jun and Kim, 2012).
 
     Bit i is 1 if |x_i - c| is at least the mean of the eight absolute differences.
 
@@ -223,7 +223,7 @@ def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayIm
         border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        uint8 codes 1 to 255 in the layout of the input. Directions are counted counterclockwise from East.
+        uint8 codes from 1 to 255 in the layout of the input. Directions are counted counterclockwise from East.
 
     Raises:
         TypeError, ValueError: the image or the border rule is not as described.

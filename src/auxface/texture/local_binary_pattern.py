@@ -56,7 +56,7 @@ def local_binary_pattern(
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
-        points: number of samples P, 1 to 31.
+        points: number of samples P, from 1 to 31.
         radius: radius R of the circle in pixels, above 0.
         method: mapping of the codes: ``default`` (2^P codes), ``ror`` (the smallest code over all bit rotations),
             ``uniform`` (P + 2 codes), ``nri_uniform`` (P (P - 1) + 3 codes) or ``var`` (variance of the samples instead

@@ -79,7 +79,7 @@ def _diagonals(tile: Tile) -> Tensor:
 
 
 def square_codes_on_cpu(images: Tensor, border: str) -> Tensor:
-    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W]; as many threads are used as torch uses."""
+    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W], using as many threads as torch."""
     batch, height, width = images.shape
     margin = 1 if border == "reflect" else 0
     rows, columns = height + 2 * (margin - 1), width + 2 * (margin - 1)

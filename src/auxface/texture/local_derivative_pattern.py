@@ -1,4 +1,4 @@
-"""Second-order local derivative pattern: marks where the derivative along four directions changes sign.
+"""Second-order local derivative pattern: marks where the derivatives along four directions change sign.
 
 Zhang, Gao, Zhao and Liu, "Local derivative pattern versus local binary pattern", IEEE TIP 19(2), 2010. Bits are ordered
 counterclockwise from East.

@@ -24,7 +24,7 @@ def local_directional_pattern(image: GrayImages, k: int = 3, border: str = "refl
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
-        k: number of directions to mark, 1 to 8.
+        k: number of directions to mark, from 1 to 8.
         border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
@@ -58,7 +58,7 @@ def local_directional_number(image: GrayImages, border: str = "reflect") -> Gray
         border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        uint8 codes 0 to 62 in the layout of the input.
+        uint8 codes from 0 to 62 in the layout of the input.
 
     Raises:
         TypeError, ValueError: the image or the border rule is not as described.

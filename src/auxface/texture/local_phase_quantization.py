@@ -27,7 +27,7 @@ def local_phase_quantization(
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         window: side of the window in pixels, an odd number from 3 to 63. The lowest frequency is 1 / window.
         eps: threshold in gray levels; a bit is 1 if the real or imaginary part exceeds the threshold. Coefficients of
-            exactly 0 are common; the bit is always 0 for them if ``eps`` exceeds the rounding error.
+            exactly 0 are common; their bits are always 0 if ``eps`` exceeds the rounding error.
         border: ``reflect`` keeps the image size; ``valid`` drops ``window // 2`` pixels on every side.
 
     Returns:

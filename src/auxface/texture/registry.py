@@ -21,8 +21,8 @@ def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:
     """Apply the descriptor ``name`` to gray images or video clips.
 
     Args:
-        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W]; integers 0 to 255 of other dtypes are
-            also accepted. A descriptor of video clips takes [T, H, W] or [B, T, H, W].
+        image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W]; integers from 0 to 255 of other dtypes
+            are also accepted. A descriptor of video clips takes [T, H, W] or [B, T, H, W].
         name: one of :func:`available`.
         parameters: parameters of the descriptor; omitted parameters have their default values.
 
@@ -31,7 +31,7 @@ def describe(image: GrayImages, name: str, **parameters: Any) -> GrayImages:
         result has the shape of the input; M maps per image add an axis of length M before H and W.
 
     Raises:
-        InputError: no descriptor has the name.
+        InputError: no descriptor has this name.
         TypeError, ValueError: a parameter is unknown, or the descriptor does not accept the image or a value.
 
     Example:

@@ -22,7 +22,7 @@ from auxface.texture.tiles import empty_real_maps
 ENCODINGS = ("scalar", "bits", "histogram")
 # Images are encoded in small groups, because an int64 copy of the whole batch would be eight times as large.
 CHUNK = 1 << 18
-# The widest codes have 48 bits, so the product of code and number of bins stays below 2^63.
+# The widest codes have 48 bits, so the product of a code and the number of bins stays below 2^63.
 MAX_BINS = 1 << 15
 
 
@@ -51,7 +51,7 @@ def encode_target(
         result has no axis B.
 
     Raises:
-        InputError: no descriptor has the name.
+        InputError: no descriptor has this name.
         TypeError, ValueError: a parameter or the encoding is unknown, or the maps have the wrong shape.
 
     Example:
@@ -86,7 +86,7 @@ def target_channels(name: str, encoding: str | None = None, *, n_bins: int | Non
         parameters: parameters of the descriptor.
 
     Raises:
-        InputError: no descriptor has the name.
+        InputError: no descriptor has this name.
         TypeError, ValueError: a parameter or the encoding is unknown.
 
     Example:
@@ -114,8 +114,8 @@ def encode(
     """Encode texture codes or real-valued maps as targets.
 
     Args:
-        codes: integers 0 to n_codes - 1, or real values if ``value_range`` is given. Tensor or array of shape [H, W] or
-            [B, H, W] with one map per image, or [M, H, W] or [B, M, H, W] with ``maps=M``.
+        codes: integers from 0 to n_codes - 1, or real values if ``value_range`` is given. Tensor or array of shape
+            [H, W] or [B, H, W] with one map per image, or [M, H, W] or [B, M, H, W] with ``maps=M``.
         encoding: ``scalar`` gives code / (n_codes - 1), or (value - low) / (high - low). ``bits`` gives one 0/1 plane
             per bit, least significant bit first, map after map. ``histogram`` gives the fraction of pixels in each bin
             for every ``patch`` x ``patch`` square, map after map.
@@ -193,7 +193,7 @@ def _as_batch(codes: Tensor, maps: int) -> tuple[bool, Tensor]:
 def _scalar(codes: Tensor, n_codes: int) -> Tensor:
     if n_codes <= 1 << 24:
         return codes.to(torch.float32).div_(n_codes - 1)
-    # float32 cannot represent wider codes exactly, so they are divided in double precision.
+    # float32 cannot represent all larger codes exactly, so they are divided in double precision.
     return codes.to(torch.float64).div_(n_codes - 1).to(torch.float32)
 
 
@@ -216,7 +216,7 @@ def _histogram(codes: Tensor, n_codes: int, patch: int | None, n_bins: int | Non
         raise ValueError(f"patch={patch} must divide both sides of the map, got {height} x {width}")
     bins = min(n_codes, 256) if n_bins is None else n_bins
     if not 1 <= bins <= MAX_BINS:
-        raise ValueError(f"n_bins must be 1 to {MAX_BINS}, got {bins}")
+        raise ValueError(f"n_bins must be from 1 to {MAX_BINS}, got {bins}")
     rows, columns = height // patch, width // patch
     result = torch.empty((batch, rows, columns, maps * bins), dtype=torch.float32, device=codes.device)
     step = max(1, CHUNK // max(1, maps * height * width))

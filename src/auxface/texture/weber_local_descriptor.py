@@ -41,13 +41,13 @@ def weber_local_descriptor(
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
         alpha: gain of the excitation, above 0.
-        sectors: number of orientation codes, 2 to 360.
-        eps: lower bound of the center gray level, which divides the excitation; above 0.
+        sectors: number of orientation codes, from 2 to 360.
+        eps: lower bound of the divisor, which is otherwise the center gray level; above 0.
         output: which map to compute, ``excitation`` or ``orientation``.
         border: ``reflect`` keeps the image size; ``valid`` drops one pixel on every side.
 
     Returns:
-        Map in the layout of the input: float32 in (-π/2, π/2) for ``excitation``; codes 0 to sectors - 1 for
+        Map in the layout of the input: float32 in (-π/2, π/2) for ``excitation``; codes from 0 to sectors - 1 for
         ``orientation``, uint8 for up to 256 sectors and int32 for more.
 
     Raises:
