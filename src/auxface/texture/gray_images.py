@@ -98,7 +98,9 @@ class InputLayout:
     numpy: bool
 
     def restore(self, maps: Tensor) -> Tensor | np.ndarray:
-        """Convert maps [B, M, ...] to the caller's layout; without a channel axis in the input, a single map has no axis.
+        """Convert maps [B, M, ...] to the caller's layout.
+
+        The axis of a single map is removed if the input had no channel axis.
 
         Args:
             maps: result of the descriptor, of any dtype.
