@@ -71,7 +71,7 @@ def command(
         ),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Reference model of the mean corruption errors.")
+        str | None, typer.Option("--baseline", help="Reference model for the mean corruption errors.")
     ] = None,
     matrix: Annotated[
         bool, typer.Option("--matrix", help="Write a cross-dataset matrix with one row per training set.")
@@ -150,7 +150,7 @@ def command(
 
 def plan_command(
     report: Annotated[
-        Path | None, typer.Argument(help="report.json of an audit, or its folder; the plan covers its groups.")
+        Path | None, typer.Argument(help="report.json of an audit, or its folder; the plan covers the audited groups.")
     ] = None,
     gap: Annotated[float, typer.Option("--gap", help="The gap to detect, such as 0.05 for 5 points.")] = 0.05,
     power: Annotated[float, typer.Option("--power", help="Probability of detecting the gap.")] = 0.8,

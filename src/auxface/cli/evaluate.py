@@ -32,7 +32,7 @@ def command(
         typer.Option("--severity", help="Severity of the corruptions, 1 to 5; default: all. Repeatable."),
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Reference model of the mean corruption errors.")
+        str | None, typer.Option("--baseline", help="Reference model for the mean corruption errors.")
     ] = None,
     validation: Annotated[
         bool,

@@ -57,7 +57,7 @@ def _shared_parameters() -> dict[str, inspect.Parameter]:
                 Which,
                 faces.which,
                 "--which",
-                "Which of several faces to keep; mask: the forged one, otherwise the largest.",
+                "Face to keep if there are several; mask: the forged face, or the largest if there is no mask.",
             ),
             _shared("face_size", int, faces.size, "--size", "Side of the face crops in pixels."),
             _shared("margin", float, faces.margin, "--margin", "Context around the face, relative to its size."),

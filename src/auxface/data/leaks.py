@@ -3,7 +3,7 @@
 Near-duplicates are copies of one image under any name, including recompressed, resized, brightened and gray copies.
 Each image is represented by the low DCT frequencies of its 16 x 16 gray thumbnail (after pHash: Zauner, 2010), minus
 their median over the manifest. Faces that were cropped in the same way resemble each other, and only the difference
-from this common image identifies a copy. Crops and mirror images are not detected.
+from this median image identifies a copy. Crops and mirror images are not detected.
 
 Example::
 

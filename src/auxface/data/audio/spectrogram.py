@@ -24,7 +24,7 @@ from auxface.errors import InputError
 
 _RANGE = 80.0
 _SHORTEST = 0.5
-# An excerpt below this fraction of full scale is silence or coding noise.
+# An excerpt whose peak is at most this fraction of full scale is silence or coding noise.
 _SILENT = 1e-4
 
 

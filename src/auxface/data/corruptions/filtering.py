@@ -45,7 +45,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def disk_blur(images: Tensor, radius: float, edge: float) -> Tensor:
-    """Average over a disk of ``radius`` pixels with an edge softened over ``edge`` pixels, like a defocused lens."""
+    """Average over a disk of ``radius`` pixels with an edge softened over ``edge`` pixels, as in defocus."""
     reach = min(math.ceil(radius + 0.5 + 2 * edge), min(images.shape[-2:]) - 1)
     offsets = [(dy, dx) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1)]
     soft = 0.5 + edge

@@ -29,8 +29,8 @@ def snow(images: Tensor, level: int, seeds: Tensor) -> Tensor:
     )[level]
     scale = scale_of(images)
     height, width = images.shape[-2:]
-    # At the published image size, enlarging the noise makes flakes sparse. Flakes smaller than two pixels would not be
-    # sparse.
+    # Enlarging the noise makes the flakes sparse. In small images, flakes are still at least two pixels wide, since
+    # smaller flakes would not be sparse.
     flake = max(zoom * scale, 2.0)
     grid = [max(round(side / flake), 2) for side in (height, width)]
 

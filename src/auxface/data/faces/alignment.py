@@ -64,7 +64,7 @@ class FaceSettings:
         if not 16 <= self.size <= 2048:
             raise InputError(f"faces: size is {self.size}; expected 16 to 2048 pixels")
         if not 0 <= self.margin <= 4:
-            raise InputError(f"faces: margin is {self.margin}; expected 0 to 4")
+            raise InputError(f"faces: margin is {self.margin}; expected a number from 0 to 4")
         if self.least < 1:
             raise InputError(f"faces: least (smallest face) is {self.least}; expected at least 1 pixel")
         if self.cut == "align" and self.detector == "haar":

@@ -52,7 +52,8 @@ def read_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, max_bytes:
 
     Args:
         source: image file, or its bytes.
-        max_pixels: maximum number of pixels; larger images are rejected based on their header, before decoding.
+        max_pixels: maximum number of pixels; larger images are rejected after their header is read, before memory is
+            allocated.
         max_bytes: maximum size of the file in bytes; larger files are rejected without being read.
 
     Raises:

@@ -201,7 +201,7 @@ dfdc = Layout(
             "split_fractions",
             str,
             DEFAULT,
-            "fractions train,val,test; if the metadata has split test but not val, only the second fraction is used",
+            "fractions train,val,test; if the metadata has a test split but no val split, only the second is used",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Layout ``fer2013``: Facial Expression Recognition 2013 (Goodfellow et al., 2013), with its own or FER+ labels."""
+"""Layout ``fer2013``: Facial Expression Recognition 2013 (Goodfellow et al., 2013), with original or FER+ labels."""
 
 import re
 from pathlib import Path
@@ -113,7 +113,7 @@ def _folders(root: Path) -> Listing:
 
 def _emotion(text: str, source: Path, number: int) -> str:
     if not (text.isdigit() and int(text) < len(CLASSES)):
-        raise InputError(f"{source}: row {number + 1} has emotion '{text}'; expected 0 to 6")
+        raise InputError(f"{source}: row {number + 1} has emotion '{text}'; expected a number from 0 to 6")
     return CLASSES[int(text)]
 
 

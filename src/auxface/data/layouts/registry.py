@@ -164,7 +164,7 @@ def _require(root: Path, names: Sequence[str], layout: str, kind: str) -> Path:
         path = root / name
         if path.is_file() if kind == "file" else path.is_dir():
             return path
-    others = f" (also looked for: {', '.join(names[1:])})" if len(names) > 1 else ""
+    others = f" (other accepted names: {', '.join(names[1:])})" if len(names) > 1 else ""
     raise InputError(f"{root}: {kind} {names[0]} of {layout} is missing{others}; docs/data.md shows the folder tree")
 
 

@@ -38,7 +38,7 @@ class Bias:
     """A dependence of a label on a group in the training split.
 
     With probability ``strength``, the label of a training face is determined by its group: present for the favored
-    levels and absent for the others. Otherwise, the label is drawn as without bias. With a base rate p, the rate of the
+    levels and absent for the others. Otherwise, the label is drawn without bias. With a base rate p, the rate of the
     label is strength + (1 - strength) p for the favored levels and (1 - strength) p for the others. The group itself,
     the validation split and the test split do not change. A label of the person (hair, beard, nose, ...) is set for all
     images of the person.

@@ -130,7 +130,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Forgery:
-    """A region of the face that is replaced with that of another person in the same pose, light and expression."""
+    """A face region that is replaced with the same region of another person in the same pose, light and expression."""
 
     donor: Identity
     region: str = "face"

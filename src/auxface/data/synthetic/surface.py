@@ -31,10 +31,10 @@ class Surface:
     """The point of the head shown by each pixel and the layers painted so far, as float32 [R, R] arrays.
 
     Attributes:
-        u: head coordinate of each pixel to the right.
-        v: head coordinate of each pixel downward.
-        x: image coordinate of each pixel to the right, in face units, without shift and roll.
-        y: image coordinate of each pixel downward, in face units, without shift and roll.
+        u: horizontal head coordinate of each pixel, increasing to the right.
+        v: vertical head coordinate of each pixel, increasing downward.
+        x: horizontal image coordinate of each pixel in face units, increasing to the right, without shift and roll.
+        y: vertical image coordinate of each pixel in face units, increasing downward, without shift and roll.
         rho2: squared distance from (0, 0) relative to the outline of the head, which lies at 1.
         pixel: side of a pixel in face units.
         rotation: sine and cosine of yaw, followed by sine and cosine of pitch.
