@@ -161,7 +161,7 @@ def _reconstruction_section(
         f"averaged over {len(images):,} faces of this split. If the error differs between classes, the auxiliary task "
         "carries information about the classes; if the error does not differ, no conclusion can be drawn.\n\n"
         "Regions are fixed parts of the image; their names apply only to images cropped to the face. The values in "
-        "parentheses are 95% intervals, resampled by video, source or sample."
+        "parentheses are 95% bootstrap intervals, with resampling by video, source or sample."
     )
     title = f"Reconstruction errors of {name} by class"
     files = {f"{prefix}reconstruction_error": numbers}

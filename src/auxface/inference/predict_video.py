@@ -1,4 +1,4 @@
-"""Predict on a video: track its faces, score them over time, and combine the scores by the model's stored rule.
+"""Predict on a video: track its faces, score them over time, and combine the scores by the rule of the model.
 
 The video is streamed in constant memory. An image model scores frames at a fixed rate. A video model scores evenly
 spaced clips; in each clip, the largest face is tracked and scored.

@@ -142,7 +142,7 @@ def _unit(target: Target, normalized: bool) -> str:
     if target.encoding == "histogram":
         return "bits (KL divergence of histograms)"
     if target.name == "rgb" and not normalized:
-        return "gray levels from 0 to 255, root mean square"
+        return "gray levels (0 to 255), root mean square"
     return "root mean square error"
 
 

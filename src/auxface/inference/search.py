@@ -197,7 +197,7 @@ def _is_same_file(first: Path, second: Path) -> bool:
 
 
 def _shown(gallery: Embeddings, hit: Hit) -> tuple[str | None, str, float, float, str]:
-    """Return a hit's image, path starting at the parent folder, similarity, distance and remark."""
+    """Return a hit's image, short path (parent folder and file name), similarity, distance and remark."""
     remark = "" if hit.same_person is None else "above the threshold" if hit.same_person else "below the threshold"
     path = Path(hit.path)
     name = f"{path.parent.name}/{path.name}"

@@ -37,7 +37,7 @@ class Evidence(BaseModel):
     """AUC of the class against all other classes or, for an ordinal task, of labels above the median; None if it cannot
     be computed."""
     low: float | None
-    """Lower end of the AUC's 95% interval, resampled by cluster; None if there is no interval."""
+    """Lower end of the AUC's 95% interval from a cluster bootstrap; None if there is no interval."""
     high: float | None
     precision: float | None = None
     """Precision of the decisions for this class; None for an ordinal task, or if no decision is for this class."""

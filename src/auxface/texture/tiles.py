@@ -25,13 +25,14 @@ from torch import Tensor
 
 from auxface.texture.gray_images import GrayImages, read_images, require_border, require_size
 
-# Candidate working-set sizes of a tile, and the number of bytes below which a pass is too small to measure the sizes.
+# Candidate sizes of a tile's working set, and the size up to which a pass does not justify measuring them, in bytes.
 _CACHE_BYTES = (12 << 20, 8 << 20, 4 << 20, 2 << 20, 1 << 20)
 _SMALL_BATCH_BYTES = 4 << 20
 # Working memory stays below this multiple of the input's bytes.
 MEMORY_RATIO = 12
 SMALLEST_TILE = 4096
-# In a small batch, this many pixels form one tile even if they exceed the cache, because another call would cost more.
+# A tile of a small batch may have this many pixels even if its working memory then exceeds MEMORY_RATIO, because more
+# tiles would require more calls.
 _SMALL_BATCH_PIXELS = 1 << 16
 
 EIGHT = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
