@@ -198,7 +198,7 @@ def _range_hint(score: np.ndarray) -> str:
         return "expected a probability; leave the cell empty if the sample was not scored"
     if low >= -1 and high <= 1:
         return (
-            "for similarities of pairs add --kind verification; otherwise map the scores to [0, 1], such as (1 + s) / 2"
+            "for similarities of pairs, add --kind verification; otherwise map the scores to [0, 1], as in (1 + s) / 2"
         )
     if low >= 0 and 2 < high <= 100:
         return "expected probabilities; divide percentages by 100"

@@ -1,4 +1,4 @@
-"""Clusters of dependent rows, such as the frames of one video, and predictions by video.
+"""Clusters of dependent rows, such as the frames of one video, and video-level predictions.
 
 Rows of one cluster are not independent, so the bootstrap of :mod:`~auxface.evaluation.intervals` draws whole clusters.
 

@@ -67,8 +67,8 @@ def parse_condition(text: str) -> Condition:
         return Condition(found["path"], found["sign"], float(found["right"]))
     except ValueError:
         raise InputError(
-            f"--fail-if '{text}' is not a condition; expected PATH, an operator such as > and a number or "
-            f"'against - 0.01', such as {_EXAMPLE}"
+            f"--fail-if '{text}' is not a condition; expected PATH, an operator such as >, and a number or "
+            f"'against - 0.01'; example: {_EXAMPLE}"
         ) from None
 
 

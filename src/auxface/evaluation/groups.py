@@ -42,12 +42,12 @@ def whole(predictions: Predictions) -> Partition:
 
 
 def by_group(predictions: Predictions, name: str) -> Partition:
-    """Return the partition with a level per value of ``group.<name>``, in natural order (2 before 10)."""
+    """Return the partition with one level per value of ``group.<name>``, in natural order (2 before 10)."""
     return by_column(name, predictions.frame[f"group.{name}"])
 
 
 def by_column(name: str, column: pd.Series) -> Partition:
-    """Return the partition with a level per value of a column [N], in natural order (2 before 10)."""
+    """Return the partition with one level per value of a column [N], in natural order (2 before 10)."""
     codes, values = pd.factorize(column)
     texts = [text_of(value) for value in values]
     stated = sorted(set(texts) - {""}, key=natural_order)
@@ -83,7 +83,7 @@ def crossed_partitions(predictions: Predictions) -> list[Partition]:
 
 
 def dirty_levels(frame: pd.DataFrame) -> list[str]:
-    """Return a note for each group that has levels differing only in spaces or letter case."""
+    """Return a note for each group in which some levels differ only in spaces or letter case."""
     notes = []
     for name, spellings in _spellings(frame).items():
         several = [found for found in spellings.values() if len(found) > 1]

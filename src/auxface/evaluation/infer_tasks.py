@@ -61,7 +61,7 @@ def infer_tasks(
     scores = [str(name).removeprefix("score.") for name in frame.columns if str(name).startswith("score.")]
     if not truths:
         raise TableError(
-            f"{where}: no column true.TASK; a table needs columns true.TASK and score.TASK.CLASS, or name them with "
+            f"{where}: no column true.TASK; expected columns true.TASK and score.TASK.CLASS. For other names, add "
             "--true COLUMN --score COLUMN"
         )
     found = Inferred(frame.copy(deep=False), ())
@@ -254,7 +254,7 @@ class _Columns:
         if pd.api.types.is_numeric_dtype(truth) and len(values) != 2:
             odd = next(value for value in values if value not in ("0", "1"))
             raise TableError(
-                f"{column} holds '{odd}'; expected 0 or 1, with 1 for what a high score stands for. For several "
+                f"{column} holds '{odd}'; expected 0 or 1; 1 is the class with high scores. For several "
                 "classes, give a score column per class; for a number on a scale, add --kind ordinal"
             )
         if len(values) > 2:

@@ -67,7 +67,7 @@ def read_conditions(
     """Read predictions on corrupted images and validate them; return tables by corruption and severity.
 
     Args:
-        path: a table as for :func:`read_predictions`, with the additional columns ``corruption`` and ``severity``.
+        path: a table accepted by :func:`read_predictions`, with the additional columns ``corruption`` and ``severity``.
         columns: roles of the columns.
 
     Raises:
@@ -179,8 +179,8 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
         found = read_table(Path(table), lambda names: used_columns(names, columns, where), parse_header)
         if not len(found.frame.columns):
             raise TableError(
-                f"{where}: no column true.TASK; a table needs columns true.TASK and score.TASK.CLASS, or name them "
-                f"with --true COLUMN --score COLUMN (columns: {', '.join(found.skipped[:20])})"
+                f"{where}: no column true.TASK; expected columns true.TASK and score.TASK.CLASS. For other names, add "
+                f"--true COLUMN --score COLUMN (columns: {', '.join(found.skipped[:20])})"
             )
     plain, lists = _without_lists(found.frame, columns)
     check_plain(plain, where)

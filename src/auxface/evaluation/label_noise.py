@@ -1,8 +1,8 @@
 """Sensitivity of a gap to wrong labels: how many wrong labels of the worst level would explain the whole gap.
 
 The result is a lower bound: it assumes that the model is correct wherever a label is wrong, and that the labels of the
-other levels are correct. Fewer wrong labels cannot explain the gap. For accuracy, the number is the gap times the
-number of samples:
+other levels are correct. Fewer wrong labels cannot explain the gap. For accuracy, the result is the gap times the
+number of samples in the level:
 
 >>> labels_for_equal_accuracy(right=80, samples=100, target=0.9)
 10

@@ -310,7 +310,7 @@ def merge_predictions(parts: Sequence[Predictions]) -> Predictions:
     for part in parts:
         if part.tasks != first.tasks:
             raise TableError(
-                "tables of one model must have the same tasks, classes and thresholds; these differ: "
+                "tables of one model must have the same tasks, classes and thresholds; they differ between the tasks "
                 f"{', '.join(task.name for task in first.tasks)} and {', '.join(task.name for task in part.tasks)}"
             )
         for reason, count in part.left_out.items():

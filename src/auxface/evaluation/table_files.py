@@ -70,7 +70,7 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
 
     Args:
         path: path of the file.
-        used: function that selects the columns to read from all column names; other columns take no memory.
+        used: function that receives all column names and returns the names of the columns to read.
         parse: function that parses the JSON header of a Parquet file, or the header file next to a CSV file.
 
     Raises:

@@ -42,7 +42,7 @@ Estimates = dict[str, Estimate]
 
 @dataclass(frozen=True)
 class StudyComparison(Comparison):
-    """The difference of a method from its baseline.
+    """The difference between a method and its baseline.
 
     Attributes:
         not_tested: reason in the study file why the difference does not answer the study's question; "" if the file

@@ -113,7 +113,7 @@ def ranks_sentence(analysis: StudyAnalysis) -> str:
     if not ranks.can_be_significant:
         return (
             f"With {counts}, no difference in mean ranks can be significant: the critical difference is "
-            f"{ranks.critical_difference:.2f}, and mean ranks differ by {len(ranks.mean) - 1} at most."
+            f"{ranks.critical_difference:.2f}, and mean ranks differ by at most {len(ranks.mean) - 1}."
         )
     p = "all methods are equal" if ranks.p is None else f"Friedman's test: p = {format_p(ranks.p)}"
     critical = f"{ranks.critical_difference:.2f}"

@@ -1,4 +1,4 @@
-"""``auxface study report``: write a page and tables on the finished runs of a study, from one or several machines.
+"""``auxface study report``: write a page and tables on runs of a study, which may come from several machines.
 
 Example::
 

@@ -97,7 +97,7 @@ class Metric:
         meaning: one-line explanation, without a full stop.
         kinds: kinds of tasks to which the metric applies. For ``multilabel``, the mean over attributes is reported;
             each individual attribute is a ``binary`` task.
-        family: function that computes all metrics of a family on all resamples at once, because they share most of the
+        family: function that computes all metrics of a family on all resamples at once, because these share most of the
             work. It may omit a metric that does not apply to the input.
         compute: function that computes the metric; its argument depends on the family, for example
             :class:`~auxface.evaluation.metrics.classification.Counts`.

@@ -122,8 +122,8 @@ def _opening(
     """Return the question, the number and the sentence of each item of the opening."""
     genuine, auc = int(pairs.same.sum()), figures.estimates["auc"]
     text = (
-        f"Probability, for {model}, that a pair of images of the same person is more similar than a pair of different "
-        f"people (AUC; 0.5 is chance). 95% interval {_cell(auc)[1]}. {genuine:,} pairs of the same person, "
+        f"Probability, for {model}, that a pair of images of the same person is more similar than a pair of images of "
+        f"different people (AUC; 0.5 is chance). 95% interval {_cell(auc)[1]}. {genuine:,} pairs of the same person, "
         f"{len(pairs.same) - genuine:,} of different people."
     )
     found = [("Are images of the same person more similar?", _cell(auc)[0], text)]
