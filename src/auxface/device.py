@@ -1,7 +1,7 @@
 """Devices on which models run: resolution of ``auto``, availability, and memory.
 
-Training, inference and serving all resolve ``device="auto"`` here, so that a model predicts on the kind of device on
-which it was trained. torch is imported on the first call.
+Training, inference and serving all resolve ``device="auto"`` here, so that prediction uses the same kind of device as
+training. torch is imported on the first call.
 
 Example::
 

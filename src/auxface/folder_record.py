@@ -65,7 +65,7 @@ class FolderRecord:
         return name in self.files or name in self.pending or matches(name, self.growing)
 
     def wrote(self, name: str, path: Path) -> bool:
-        """Return whether auxface wrote this file and the file has not changed since."""
+        """Return whether auxface wrote this file and the file has not changed since then."""
         if path.is_symlink() or not path.is_file():
             return False
         states = [files[name] for files in (self.files, self.pending) if name in files]

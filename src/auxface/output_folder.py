@@ -101,7 +101,7 @@ def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
 
 @contextmanager
 def written_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; its files replace the files that auxface wrote, if the block ends without an error.
+    """Yield a temporary folder; if the block ends without an error, its files replace the files that auxface wrote.
 
     Files that the record of ``folder`` lists are replaced or deleted; other files are kept. A new folder appears only
     when it is complete. In an existing folder, files appear in the order in which they were written.
@@ -125,7 +125,7 @@ def written_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def added_files(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; its files are moved into ``folder`` if the block ends without an error.
+    """Yield a temporary folder; if the block ends without an error, its files are moved into ``folder``.
 
     Files with the same names are replaced, even if auxface did not write them; nothing is deleted.
     """

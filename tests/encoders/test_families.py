@@ -132,7 +132,7 @@ def test_drop_path_reaches_the_blocks(name):
         ({"name": "vit_tiny_patch16_225"}, r"not a timm model .did you mean .*vit_tiny"),
         (
             {"name": "eva02_tiny_patch14_224", "image_size": 64},
-            r"14 pixels.*do not divide image_size 64.*can be 56 or 70",
+            r"14 pixels.*does not divide image_size 64.*can be 56 or 70",
         ),
         ({"name": "convnextv2_atto", "image_size": 112}, r"does not accept encoder.image_size 112.*can be 96 or 128"),
         (

@@ -140,7 +140,7 @@ class HierarchicalEncoder(MaskableEncoder):
 
     @property
     def last_stage(self) -> nn.Module:
-        """The last stage that timm names or, if this stage has no weights, the last module with weights."""
+        """The last stage that timm names or, if that stage has no weights, the last module that has weights."""
         info = getattr(self.backbone, "feature_info", None)
         named: list[nn.Module] = [self.backbone.get_submodule(info[-1]["module"])] if info else []
         candidates = [*named, *reversed(list(self.backbone.children()))]

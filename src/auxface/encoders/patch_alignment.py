@@ -1,7 +1,7 @@
 """Centering of the tokens of strided encoders on their patches.
 
 A convolution with an odd kernel, stride 2 and equal padding on both sides is centered on every other pixel of its
-input. A patch of two pixels is centered between its pixels, which is half a pixel further to the right and down. Five
+input. A patch of two pixels is centered between its pixels, half a pixel further to the right and down. Five
 of these layers, as in residual networks, place token i 0.48 patches above and to the left of the center of patch i.
 
 For complete images, the forward pass is the same as in timm, so that pretrained weights and logits keep their meaning.

@@ -167,7 +167,7 @@ def make_head(task: LearnedTask, width: int) -> nn.Module:
 
 
 class OrderedThresholds(nn.Module):
-    """A head for ordinal labels: one logit per threshold, for a score above this threshold (McCullagh, 1980).
+    """A head for ordinal labels: for each threshold, the logit of exceeding the threshold (McCullagh, 1980).
 
     All thresholds apply to the same score, so that a higher threshold is never more likely to be exceeded than a lower
     threshold (as in CORAL, Cao et al., 2020). The distances between the thresholds are kept positive.

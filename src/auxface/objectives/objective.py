@@ -185,7 +185,7 @@ class Objective(nn.Module):
         """Update tables before an epoch, counted from 0."""
 
     def after_step(self, encoder: MaskableEncoder, progress: TrainProgress) -> None:
-        """Update the objective after an optimizer step, for example a teacher's moving average."""
+        """Update state, such as a teacher's moving average, after an optimizer step."""
 
     def resume_tensors(self) -> dict[str, Tensor]:
         """Return the tensors that are needed to resume, other than weights and :class:`ResumeOnly` modules."""

@@ -1,4 +1,4 @@
-"""Modules that are needed to resume a run but not in an exported model, such as an EMA teacher or a center.
+"""Modules, such as an EMA teacher or a center, that are needed to resume a run but not in an exported model.
 
 Example::
 
@@ -15,7 +15,7 @@ from auxface.objectives.objective import Objective
 
 
 class ResumeOnly(nn.Module):
-    """A module that is needed to resume a run but not in an exported model, such as an EMA teacher or a center.
+    """A module, such as an EMA teacher or a center, that is needed to resume a run but not in an exported model.
 
     The module stays in evaluation mode, has no gradients, and moves to a device together with the model. The module is
     stored in the checkpoint, but it is not part of ``parameters()`` or ``state_dict()``, so it changes neither the

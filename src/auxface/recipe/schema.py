@@ -37,7 +37,7 @@ class TaskOptions(Strict):
     """Options for learning one label of the manifest."""
 
     classes: tuple[str, ...] = ()
-    """Class names in order, which must equal the class names of the manifest. Empty: the class names of the
+    """Class names in order; they must equal the class names of the manifest. Empty: the class names of the
     manifest."""
     weight: Positive = 1.0
     """Weight relative to the other tasks; the primary loss is the weighted mean of the tasks' losses."""

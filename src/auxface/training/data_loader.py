@@ -161,7 +161,7 @@ class DataLoader:
 def make_sample_view(request: ViewRequest, samples: Tensor, seeds: Tensor, size: int, *, mirror: bool = True) -> View:
     """Make a requested view of images [B, 3, S, S] or video clips [B, T, 3, S, S]; a clip has one affine map.
 
-    If ``mirror`` is false, views are not mirrored even if they request it.
+    If ``mirror`` is false, views are not mirrored, even if mirroring was requested.
     """
     if not mirror and "mirror" in registry.get(request.name).options:
         request = replace(request, options=dict(request.options) | {"mirror": False})

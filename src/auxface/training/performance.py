@@ -62,7 +62,7 @@ def configure_blocks(model: nn.Module, options: Train, device: torch.device, pre
 
 @contextmanager
 def torch_threads(count: int | Literal["auto"]) -> Iterator[None]:
-    """Set the number of torch threads inside a ``with`` block, at most one per core; ``auto`` changes nothing."""
+    """Set the number of torch threads, at most one per core, inside a ``with`` block; ``auto`` changes nothing."""
     before = torch.get_num_threads()
     if count != "auto":
         torch.set_num_threads(max(1, min(count, os.cpu_count() or count)))

@@ -44,7 +44,7 @@ class Validation:
 
 
 def validate(model: JointModel, validation: Validation, accelerator: Accelerator) -> float | None:
-    """Return the validation metric with which the recipe selects weights.
+    """Return the validation metric by which the recipe selects weights.
 
     All processes must call this function together.
 

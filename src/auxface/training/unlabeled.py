@@ -78,7 +78,7 @@ def add_unlabeled(name: str, manifest: Manifest, unlabeled: Mapping[str, Manifes
 
 
 def small_unlabeled(unlabeled: Mapping[str, Manifest], recipe: Recipe) -> list[str]:
-    """Return a warning for each manifest whose images are smaller than the encoder's input and so lack texture."""
+    """Return a warning for each manifest whose images are smaller than the encoder's input and thus lack texture."""
     warnings: list[str] = []
     for name, manifest in unlabeled.items():
         paths = manifest.paths()
