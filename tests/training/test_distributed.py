@@ -27,7 +27,7 @@ def test_deepspeed_and_megatron_are_refused(monkeypatch, kind):
         ("FSDP_VERSION", "1", "set fsdp_version: 2"),
         ("FSDP_OFFLOAD_PARAMS", "true", "fsdp_offload_params"),
         ("FSDP_ACTIVATION_CHECKPOINTING", "true", "train.checkpoint_activations"),
-        ("ACCELERATE_USE_PARALLELIZM_CONFIG", "true", "parallelizm_config"),
+        ("ACCELERATE_USE_PARALLELISM_CONFIG", "true", "parallelism_config"),
     ],
 )
 def test_fsdp_settings_without_effect_are_refused(monkeypatch, name, value, message):

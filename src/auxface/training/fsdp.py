@@ -38,7 +38,7 @@ _REFUSED = {
     "set it to false",
     "FSDP_ACTIVATION_CHECKPOINTING": "fsdp_activation_checkpointing: true; set it to false and set "
     "train.checkpoint_activations=true in the recipe",
-    "ACCELERATE_USE_PARALLELIZM_CONFIG": "a parallelizm_config, which auxface does not support; remove it",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism_config, which auxface does not support; remove it",
 }
 
 
