@@ -34,7 +34,7 @@ _FILE_MANAGER_FILES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def check_output_folder(folder: Path, overwrite: bool) -> None:
-    """Check that a folder may be written, before any work is done.
+    """Check, before any work is done, that a folder may be written to.
 
     Args:
         folder: output folder; it may be missing or empty.

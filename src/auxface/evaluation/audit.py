@@ -223,7 +223,8 @@ def _names(
         for path, name in zip(paths, trained, strict=True):
             if not name:
                 raise InputError(
-                    f"{_name(path)}: the training set of its model is not stored in the table; give it with --names"
+                    f"{_name(path)}: the table does not record the data set on which the model was trained; specify it "
+                    "with --names"
                 )
         return trained
     files = [path for path in paths if isinstance(path, Path)]

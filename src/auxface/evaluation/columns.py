@@ -171,13 +171,13 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
 
 
 def unused_note(names: Sequence[str]) -> list[str]:
-    """Return a note on the unused columns; an empty list if all columns were used."""
+    """Return a list with one note on the unused columns, or an empty list if all columns were used."""
     shown = [name for name in names if not name.startswith(("Unnamed:", "__index_level_"))]
     return [f"Columns that were not used: {_listed(shown)}."] if shown else []
 
 
 def lists_note(names: Sequence[str]) -> list[str]:
-    """Return a note on columns of lists, such as embeddings, which cannot be used; an empty list if there are none."""
+    """Return a list with one note on columns of lists, which cannot be used, or an empty list if there are none."""
     if not names:
         return []
     subject, verbs = ("Column", ("holds", "was")) if len(names) == 1 else ("Columns", ("hold", "were"))
@@ -218,7 +218,7 @@ def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> 
     for option, value in given.items():
         if value:
             task = next(name for name in names if name.startswith("true."))
-            raise TableError(f"{where}: {option} needs --true, such as --true {task}; otherwise omit both")
+            raise TableError(f"{where}: {option} requires --true; add --true, such as --true {task}, or omit {option}")
 
 
 def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: _Found, where: str) -> None:

@@ -1,10 +1,10 @@
 """95% confidence intervals: a bootstrap over clusters, and one function per interval rule.
 
 All metrics of all models share the resamples of :func:`draw_resamples`, so differences between them are paired. A
-:class:`Draws` is a metric on the data and on every resample; its ``rule`` turns these numbers into an interval:
+:class:`Draws` holds the values of a metric on the data and on every resample; its ``rule`` turns them into an interval:
 
 =========================  ============================================================================================
-:func:`shrunk_wilson`      rates (Wilson, 1927; the variance of few clusters is shrunk towards that of equal samples)
+:func:`shrunk_wilson`      rates (Wilson, 1927; with few clusters, the variance is shrunk toward that of equal samples)
 :func:`percentile`         other means (Efron, 1979; expanded for few clusters: Hesterberg, 2015)
 :func:`logit_student`      ranking metrics (Pepe, 2003; Boyd et al., 2013)
 :func:`debiased_student`   the calibration error, which resampling inflates

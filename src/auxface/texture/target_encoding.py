@@ -200,7 +200,7 @@ def _scalar(codes: Tensor, n_codes: int) -> Tensor:
 def _bits(codes: Tensor, n_codes: int) -> Tensor:
     bits = n_codes.bit_length() - 1
     if n_codes != 1 << bits:
-        raise ValueError(f"encoding bits needs n_codes to be a power of two, got {n_codes}")
+        raise ValueError(f"encoding 'bits' requires n_codes to be a power of two, got {n_codes}")
     batch, maps, height, width = codes.shape
     planes = torch.empty((batch, maps, bits, height, width), dtype=torch.uint8, device=codes.device)
     for bit in range(bits):

@@ -71,7 +71,7 @@ def sample_weights(
     elif options.sampling == "class_balanced":
         single = next((task for task in tasks if task.kind in ("class", "binary")), None)
         if single is None:
-            raise InputError("train.sampling class_balanced requires a class or binary task; choose another sampling")
+            raise InputError("train.sampling class_balanced requires a class or binary task; choose another value")
         draw = inverse_frequency(table[single.name])
     labeled = labeled_rows(table, tasks)
     if options.reweight_group:

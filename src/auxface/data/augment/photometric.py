@@ -151,7 +151,7 @@ def erase(images: Tensor, boxes: Tensor, noise: Tensor) -> Tensor:
 
 
 def compress_jpeg(images: Tensor, quality: Tensor) -> Tensor:
-    """Compress and decompress each image as JPEG, float32 [B, 3, H, W] with integer values in 0..255.
+    """Compress and decompress each image as JPEG; the result is float32 [B, 3, H, W] with integer values in 0..255.
 
     The steps are those of baseline JPEG with 4:2:0 subsampling and the example tables of the standard (ITU-T T.81,
     Annex K), scaled by quality as in libjpeg. Entropy coding is lossless and is skipped.

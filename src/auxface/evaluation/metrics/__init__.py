@@ -21,7 +21,7 @@ PRIMARY: dict[Kind, str] = {
     "multilabel": "balanced_accuracy",
     "ordinal": "mean_absolute_error",
 }
-# Groups and corruptions are compared by a metric of decisions, which the primary metric of a binary task (AUC) is not.
+# Groups and corruptions are compared using a metric computed from decisions; AUC is computed from scores.
 _DECISION: dict[Kind, str] = {**PRIMARY, "binary": "balanced_accuracy"}
 
 
