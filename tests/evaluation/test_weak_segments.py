@@ -146,7 +146,7 @@ def test_a_segment_with_few_clusters_states_why_it_is_not_tested():
     audited = audit_tables({"m": kept}, search={"m": searched}, resamples=200).models["m"].tasks["forged"]
     untested = [one for one in audited.weak_segments.segments if one.p is None]
     assert untested
-    assert "fewer than 10 clusters" in untested[0].not_tested
+    assert "fewer than 10 test clusters" in untested[0].not_tested
     entries = {one["segment"]: one for one in audited.weak_segments.to_dict()["segments"]}
     assert entries[untested[0].name]["why"] == untested[0].not_tested
     (panel,) = segment_panels({"m": audited})
@@ -160,3 +160,10 @@ def test_units_are_given_for_measured_properties_only():
     units = found(measured).units
     assert units["brightness"] == "0 to 1"
     assert set(units) == {"brightness", "sharpness"}
+
+
+def test_the_page_states_a_unit_once():
+    audited = audit_tables({"m": samples(1, weakness=0.3)}, resamples=200).models["m"].tasks["forged"]
+    units = {"brightness": "0 to 1", "bytes": "bytes"}
+    audited.weak_segments = replace(audited.weak_segments, units=units)
+    assert "Units: brightness (0 to 1). " in segment_panels({"m": audited})[0].sentence

@@ -59,8 +59,9 @@ def _sentence(model: str, audited: TaskAudit) -> str:
     assert own is not None
     title, confirmed = METRICS[own.metric].title, [one for one in own.segments if one.confirmed]
     text = f"{model}: {own.tried:,} segments of {listed(map(words, own.properties))} were compared on {own.searched}. "
-    if own.units:
-        text += f"Units: {', '.join(f'{words(name)} {unit}' for name, unit in own.units.items())}. "
+    stated = [f"{words(name)} ({unit})" for name, unit in own.units.items() if words(name) != unit]
+    if stated:
+        text += f"Units: {', '.join(stated)}. "
     if not own.segments:
         return text + f"None was worse in {title} than all samples by two standard errors, so none was tested."
     few = "The one" if len(own.segments) == 1 else f"The {len(own.segments)}"
