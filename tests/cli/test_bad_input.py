@@ -102,6 +102,8 @@ def test_a_folder_without_a_model_is_refused(refused, sixty, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "not a model directory" in refused("evaluate", "empty", "--data", sixty, "--out", "e")
     assert "not a model directory" in refused("predict", "empty", "a.jpg")
+    (tmp_path / "empty" / "run.json").write_text("{}")
+    assert "complete it with 'auxface train --resume empty'" in refused("predict", "empty", "a.jpg")
 
 
 def test_evaluate_refuses_labels_unknown_to_the_model(refused, trained, tmp_path, run):

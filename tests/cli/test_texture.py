@@ -95,7 +95,7 @@ CENSUS = ("face.png", "-o", "s.png", "--descriptor", "census_transform")
         (("face.png", "-o", "s.png", "--descriptor", "census"), "did you mean 'census_transform'"),
         (("face.png", "-o", "s.png", "--set", "window=5"), "name it with --descriptor"),
         ((*CENSUS, "--set", "window"), "key=value"),
-        ((*CENSUS, "--set", "window=4"), "odd number 3 to 7"),
+        ((*CENSUS, "--set", "window=4"), "odd number from 3 to 7"),
         ((*CENSUS, "--set", "widow=5"), "did you mean 'window'"),
         ((*CENSUS, "--set", "window=[1"), "not valid YAML"),
         (("face.png", "-o", "s.png", "--descriptor", "lbp_top"), "describes clips"),

@@ -90,7 +90,7 @@ def test_a_merge_with_a_merged_manifest_is_valid(tmp_path, celeba, utk):
     ("columns", "labels", "given", "message"),
     [
         ({"age": list("abab")}, {"age": Label("class", ("a", "b"))}, {}, r"'age' is class, but ordinal in .*utk"),
-        ({"gender": list("fmdd")}, {"gender": Label("class", tuple("fmd"))}, {}, r"classes f, m, d, and f, m in .*utk"),
+        ({"gender": list("fmdd")}, {"gender": Label("class", tuple("fmd"))}, {}, r"classes f, m, d, but f, m in .*utk"),
         ({"age": [0, 1, 0, 1]}, {"ages": Label("multilabel", ("age",))}, {}, r"column 'age' belongs to label 'ages'"),
         ({}, {}, {"crop": {"cut": "align", "size": 112}}, r"cropped with cut align, size 112, .* with no crop"),
         ({}, {}, {"dataset": "utk"}, r"row 1 has the key of .*utk/m.parquet: row 1 \(dataset=utk, .*source=s0"),
@@ -120,7 +120,7 @@ def test_binary_classes_in_another_order_are_refused(tmp_path):
     columns = {"forged": [0, 1, 1, 0]}
     one = written(tmp_path, "one", columns, {"forged": Label("binary", ("real", "fake"))})
     two = written(tmp_path, "two", columns, {"forged": Label("binary", ("fake", "real"))})
-    with pytest.raises(InputError, match=r"classes fake, real, and real, fake in .*one"):
+    with pytest.raises(InputError, match=r"classes fake, real, but real, fake in .*one"):
         merge_manifests([one, two], tmp_path / "all.parquet")
 
 

@@ -112,7 +112,7 @@ def test_one_class_keeps_what_one_class_defines(tables):
 
 def test_duplicates_are_counted_and_levels_joined(tables):
     found, _, _ = measured(tables / "34_duplicates_nokey.csv")
-    assert any(note.startswith("50 rows repeat an earlier row") for note in found.notes)
+    assert any(note.startswith("50 rows repeat an earlier row in every used column") for note in found.notes)
     _, task, _ = measured(tables / "55_dirty_levels.csv", clean_levels=True)
     assert list(task.groups["sex"]) == ["female", "male"]
 

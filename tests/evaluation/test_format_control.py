@@ -108,7 +108,7 @@ def test_formats_are_compared_on_the_same_samples(truth):
     [
         (0.5, 1.5, "The lead of ours over it, +", False),
         (1.5, 0.5, "ours is worse than the probe; the difference is \u2212", True),
-        (1.0, 1.02, "is not significant: what was learned", True),
+        (1.0, 1.02, "is not significant: there is no evidence", True),
     ],
 )
 def test_sentences_on_the_lead_over_a_probe_hold(truth, own, other, sentence, at_the_top):

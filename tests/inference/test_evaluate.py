@@ -255,5 +255,5 @@ def test_same_format_needs_two_classes(saved):
         update={"tasks": tuple(task for task in saved.config.tasks if task.name == "mood")}
     )
     model = EvaluatedModel("m", config, lambda images: {}, None, None, {})
-    with pytest.raises(InputError, match=r"m: --same-format compares the AUC .* none \(mood \(3 classes\)\)"):
+    with pytest.raises(InputError, match=r"m: --same-format compares the AUC .* no such task \(mood \(3 classes\)\)"):
         two_class_tasks(model)

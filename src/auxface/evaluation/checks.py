@@ -120,7 +120,7 @@ def duplicate_note(predictions: Predictions) -> list[str]:
     if not count:
         return []
     return [
-        f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} an earlier row in every column. Repeated "
+        f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} an earlier row in every used column. Repeated "
         "rows are included. If they are the same samples, remove them. "
         f"The columns {', '.join(KEY)} identify a sample."
     ]

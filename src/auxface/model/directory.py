@@ -80,9 +80,12 @@ def read_config(folder: Path) -> ModelConfig:
     """Return the configuration of a model directory; only ``config.json`` is read.
 
     Raises:
-        InputError: ``config.json`` is missing or is not a valid configuration of a model.
+        InputError: ``config.json`` is missing, for example because training is not complete, or it is not a valid
+            configuration of a model.
     """
     path = folder / CONFIG
+    if not path.is_file() and (folder / "run.json").is_file():
+        raise InputError(f"{folder}: training is not complete; complete it with 'auxface train --resume {folder}'")
     if not path.is_file():
         raise InputError(f"{folder}: not a model directory ({CONFIG} is missing); train a model with 'auxface train'")
     _refuse_link(path)

@@ -73,7 +73,7 @@ def test_class_order_and_binary_words_are_given(pack, tmp_path):
     [
         (["sax"], {}, "column 'sax' is missing .did you mean 'sex'"),
         (["age"], {}, "age:ordinal"),
-        (["sex:klass"], {}, "KIND of class, binary"),
+        (["sex:klass"], {}, "KIND is one of class, binary"),
         (["sex:class=m,x"], {}, "row 2 has sex 'f'; expected m, x"),
         (["smiling:multilabel"], {}, "smiling:multilabel=COLUMN,COLUMN"),
         (["age:binary"], {}, "expected 0 or 1"),
