@@ -83,7 +83,7 @@ def test_a_bad_table_gives_one_line_and_no_files(run, tables, tmp_path):
         ({"tasks": ["age"]}, "no task 'age'"),
         ({"split": "val"}, "no rows of split 'val'"),
         ({"baseline": "z"}, "no model is called 'z'"),
-        ({"matrix": True}, "the training set of its model is not stored"),
+        ({"matrix": True}, "does not record the data set on which the model was trained"),
         ({"validation": ["a.parquet"]}, "1 validation tables for 2 models"),
     ],
 )
