@@ -10,10 +10,11 @@ import pytest
 from auxface.evaluation import Predictions, ScoredTask
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
-from auxface.evaluation.intervals import Draws, draw_resamples
+from auxface.evaluation.intervals import Draws
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.metrics.classification import DECISIONS
+from auxface.evaluation.resampling import draw_resamples
 
 TABLES = 2000
 RESAMPLES = 400

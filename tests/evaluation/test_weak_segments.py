@@ -9,8 +9,8 @@ import pytest
 
 from auxface.evaluation import Predictions, ScoredTask, audit_tables
 from auxface.evaluation.audit import audit
-from auxface.evaluation.intervals import draw_resamples
 from auxface.evaluation.report.property_panels import segment_panels
+from auxface.evaluation.resampling import draw_resamples
 from auxface.evaluation.weak_segments import MOST_TESTED, weak_segments
 
 TASK = ScoredTask("forged", "binary", ("real", "forged"), {"forged": 0.5})

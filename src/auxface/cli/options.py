@@ -29,7 +29,7 @@ class _DefaultResamples:
     """The library's default, imported on first use, since importing the evaluation package slows down every command."""
 
     def __call__(self) -> int:
-        from auxface.evaluation.intervals import RESAMPLES
+        from auxface.evaluation.resampling import RESAMPLES
 
         return RESAMPLES
 

@@ -15,8 +15,8 @@ from auxface import evaluation
 from auxface.errors import InputError
 from auxface.evaluation import Predictions, TableError
 from auxface.evaluation.infer_tasks import KINDS
-from auxface.evaluation.intervals import RESAMPLES
 from auxface.evaluation.predictions import text_of
+from auxface.evaluation.resampling import RESAMPLES
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_steps
 from auxface.provenance import provenance as measured_by

@@ -18,11 +18,12 @@ from auxface.evaluation.compare import compare
 from auxface.evaluation.fairness import MINIMUM_IN_GAP, factor_for_all
 from auxface.evaluation.gap_power import add_power
 from auxface.evaluation.groups import CROSS, by_column, by_group, crossed_partitions, single_partitions
-from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Resampling, draw_resamples
+from auxface.evaluation.intervals import CONFIDENCE
 from auxface.evaluation.measure import MINIMUM_CLUSTERS, LevelDraws, count_missing_as_errors, measure
 from auxface.evaluation.measure_task import measure_task, task_notes
 from auxface.evaluation.predictions import Predictions, TableError
 from auxface.evaluation.prevalence import measure_prevalence
+from auxface.evaluation.resampling import RESAMPLES, Resampling, draw_resamples
 from auxface.evaluation.results import Audit, ModelAudit, Severity, TaskAudit, estimates
 from auxface.evaluation.robustness import Conditions, Corrupted, Curves, measure_corrupted, summarize
 from auxface.evaluation.thresholds import (

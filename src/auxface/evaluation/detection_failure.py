@@ -17,8 +17,9 @@ import pandas as pd
 
 from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.groups import Partition, by_column
-from auxface.evaluation.intervals import RESAMPLES, Draws, Estimate, Resampling, draw_resamples, shrunk_wilson
+from auxface.evaluation.intervals import Draws, Estimate, shrunk_wilson
 from auxface.evaluation.measure import MINIMUM_CLUSTERS
+from auxface.evaluation.resampling import RESAMPLES, Resampling, draw_resamples
 
 
 @dataclass(frozen=True)

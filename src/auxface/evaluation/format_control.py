@@ -23,10 +23,11 @@ import pandas as pd
 from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.compare import p_value
 from auxface.evaluation.groups import whole
-from auxface.evaluation.intervals import RESAMPLES, Draws, Estimate, draw_resamples, rounded
+from auxface.evaluation.intervals import Draws, Estimate, rounded
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import Predictions, ScoredTask, text_of
+from auxface.evaluation.resampling import RESAMPLES, draw_resamples
 
 # A category with fewer training rows than this gets no coefficient of its own.
 _FEWEST_ROWS = 10

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from auxface.evaluation.clusters import combine_codes
-from auxface.evaluation.intervals import Draws, Estimate, Resampling
+from auxface.evaluation.intervals import Draws, Estimate
 from auxface.evaluation.predictions import Predictions, text_of
+from auxface.evaluation.resampling import Resampling
 
 NOT_STATED = "(not stated)"
 CROSS = " × "

@@ -2,7 +2,7 @@
 
 >>> import pandas as pd
 >>> from auxface.evaluation.groups import whole
->>> from auxface.evaluation.intervals import draw_resamples
+>>> from auxface.evaluation.resampling import draw_resamples
 >>> frame = pd.DataFrame({"true.t": [0, 1] * 50, "score.t.yes": np.linspace(0, 1, 100)})
 >>> table = Predictions(frame, (ScoredTask("t", "binary", ("no", "yes")),))
 >>> draws = measure(table, table.tasks[0], whole(table), np.arange(100), draw_resamples(100, 200, seed=0)).levels[""]
@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from auxface.evaluation.groups import Partition
-from auxface.evaluation.intervals import Draws, Estimate, Resampling
+from auxface.evaluation.intervals import Draws, Estimate
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.metrics.metric import Metric, MetricInput, Resampled
 from auxface.evaluation.predictions import (
@@ -28,6 +28,7 @@ from auxface.evaluation.predictions import (
     predicted_classes,
     task_samples,
 )
+from auxface.evaluation.resampling import Resampling
 
 ONE_CLASS = "only one class occurs"
 """The beginning of the reason why a metric that compares classes has no value."""

@@ -9,12 +9,13 @@ import numpy as np
 
 from auxface.evaluation.fairness import differences_to_reference, gaps
 from auxface.evaluation.groups import CROSS, crossed_partitions, single_partitions, whole
-from auxface.evaluation.intervals import Draws, Resampling
+from auxface.evaluation.intervals import Draws
 from auxface.evaluation.label_noise import add_label_noise
 from auxface.evaluation.measure import LevelDraws, measure
 from auxface.evaluation.metrics.calibration import are_probabilities, reliability_bins
 from auxface.evaluation.metrics.classification import confusion
 from auxface.evaluation.predictions import Predictions, ScoredTask, attribute_samples, predicted_classes, task_samples
+from auxface.evaluation.resampling import Resampling
 from auxface.evaluation.results import TaskAudit, estimates
 
 # Confusion matrices with more classes than this are not kept.

@@ -11,9 +11,10 @@ import pandas as pd
 
 from auxface.evaluation.fairness import metric_gaps
 from auxface.evaluation.groups import NOT_STATED, by_column
-from auxface.evaluation.intervals import RESAMPLES, Draws, Estimate, draw_resamples
+from auxface.evaluation.intervals import Draws, Estimate
 from auxface.evaluation.measure import MINIMUM_CLUSTERS
 from auxface.evaluation.metrics.metric import Metric, MetricInput, metric_from_function
+from auxface.evaluation.resampling import RESAMPLES, draw_resamples
 
 
 @dataclass(frozen=True)

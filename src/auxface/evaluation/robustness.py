@@ -10,11 +10,12 @@ import numpy as np
 
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import single_partitions, whole
-from auxface.evaluation.intervals import Draws, Resampling
+from auxface.evaluation.intervals import Draws
 from auxface.evaluation.measure import LevelDraws, measure
 from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.metrics.ranking import RANKING
 from auxface.evaluation.predictions import Predictions, ScoredTask
+from auxface.evaluation.resampling import Resampling
 from auxface.evaluation.results import Estimates, GroupsUnderCorruption, Severity, TaskAudit, estimates
 
 # The 15 corruptions of Hendrycks and Dietterich (2019). Codecs, occlusions and attacks have curves but are not included

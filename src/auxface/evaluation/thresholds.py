@@ -16,7 +16,6 @@ from sklearn.metrics import roc_curve
 
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import NOT_STATED, by_column, by_group, whole
-from auxface.evaluation.intervals import Resampling
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics.calibration import CALIBRATION, fit_temperature
 from auxface.evaluation.metrics.classification import DECISIONS
@@ -29,6 +28,7 @@ from auxface.evaluation.predictions import (
     task_samples,
     without_decisions,
 )
+from auxface.evaluation.resampling import Resampling
 from auxface.evaluation.results import GroupThresholds, OperatingPoint, TaskAudit, estimates
 
 # A level with fewer validation samples than this keeps the common threshold.

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from auxface.evaluation.intervals import RESAMPLES, Draws, Estimate, Resampling, draw_resamples
+from auxface.evaluation.intervals import Draws, Estimate
 from auxface.evaluation.measure import MINIMUM_CLUSTERS
+from auxface.evaluation.resampling import RESAMPLES, Resampling, draw_resamples
 
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
 RANKS = (1, 5, 10)

@@ -34,10 +34,11 @@ from scipy import stats
 from auxface.evaluation.clusters import Clusters, cluster_codes
 from auxface.evaluation.fairness import MINIMUM_IN_GAP, differences_to_reference, in_gaps
 from auxface.evaluation.groups import CROSS, MOST_CROSSED, NOT_STATED, Partition, natural_order, whole
-from auxface.evaluation.intervals import Draws, Estimate, Resampling, draw_resamples, rounded
+from auxface.evaluation.intervals import Draws, Estimate, rounded
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, text_of
+from auxface.evaluation.resampling import Resampling, draw_resamples
 
 PROPERTY = "property."
 UNITS = {

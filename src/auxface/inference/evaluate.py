@@ -20,7 +20,7 @@ from auxface.data.samples import LoadedSamples, load_samples
 from auxface.device import check_device, resolve_device
 from auxface.errors import InputError
 from auxface.evaluation import TableError
-from auxface.evaluation.intervals import RESAMPLES
+from auxface.evaluation.resampling import RESAMPLES
 from auxface.inference.explanation_sections import LabeledFaces, explanation_sections
 from auxface.inference.perturbations import ATTACKS, can_be_attacked, perturbation_names
 from auxface.inference.reconstruction_error import reconstruction_figure

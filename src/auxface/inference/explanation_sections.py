@@ -14,8 +14,9 @@ import pandas as pd
 from auxface import evaluation
 from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.groups import NOT_STATED, by_column, level_means
-from auxface.evaluation.intervals import Estimate, Resampling, draw_resamples
+from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.report.wording import words
+from auxface.evaluation.resampling import Resampling, draw_resamples
 from auxface.inference.mean_maps import (
     REGIONS,
     FaceSet,

@@ -21,8 +21,8 @@ from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import LoadedSamples, load_samples
 from auxface.device import check_device
 from auxface.errors import InputError
-from auxface.evaluation.intervals import RESAMPLES
 from auxface.evaluation.report.identity_pages import verification_page
+from auxface.evaluation.resampling import RESAMPLES
 from auxface.evaluation.table_files import escape_formulas
 from auxface.evaluation.verification import PairFigures, ScoredPairs
 from auxface.inference.embed import Embedder

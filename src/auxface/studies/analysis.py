@@ -20,11 +20,12 @@ from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.compare import Comparison, holm
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
-from auxface.evaluation.intervals import CONFIDENCE, RESAMPLES, Draws, Estimate, draw_resamples
+from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate
 from auxface.evaluation.io import read_predictions
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.predictions import Predictions, ScoredTask, TableError
+from auxface.evaluation.resampling import RESAMPLES, draw_resamples
 from auxface.studies.definition import Study
 from auxface.studies.grid import expand_methods, row_name
 from auxface.studies.results_file import DONE, RunRecord, predictions_path

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from auxface.atomic import atomic_file, refuse_existing
-from auxface.evaluation.intervals import RESAMPLES
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.report.page import page_environment
+from auxface.evaluation.resampling import RESAMPLES
 from auxface.progress import progress_steps
 from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, analyze_study
 from auxface.studies.conclusions import conclusions, gap_verdict, markdown_tables, ranks_sentence, verdict

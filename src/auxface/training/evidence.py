@@ -18,9 +18,10 @@ from torch import Tensor
 from auxface.evaluation import Predictions, ScoredTask
 from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.groups import whole
-from auxface.evaluation.intervals import Estimate, draw_resamples
+from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS
+from auxface.evaluation.resampling import draw_resamples
 from auxface.model.config import Evidence, TaskRecord
 from auxface.objectives import expected_value, probabilities
 

@@ -14,12 +14,12 @@ from torchmetrics.functional.classification import binary_calibration_error, mul
 from auxface.evaluation import Predictions, ScoredTask, audit_tables, brier_score, expected_calibration_error
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
-from auxface.evaluation.intervals import draw_resamples
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics.calibration import CALIBRATION
 from auxface.evaluation.metrics.classification import DECISIONS
 from auxface.evaluation.metrics.metric import MetricInput
 from auxface.evaluation.metrics.ranking import RANKING
+from auxface.evaluation.resampling import draw_resamples
 
 quick = settings(max_examples=25, deadline=None)
 

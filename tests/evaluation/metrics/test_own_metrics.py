@@ -20,8 +20,8 @@ from auxface.evaluation import (
     write_report,
 )
 from auxface.evaluation.groups import by_group
-from auxface.evaluation.intervals import draw_resamples
 from auxface.evaluation.measure import measure
+from auxface.evaluation.resampling import draw_resamples
 
 
 @pytest.fixture

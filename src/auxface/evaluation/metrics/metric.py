@@ -24,7 +24,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from auxface.evaluation.intervals import IntervalRule, Resampling, percentile
+from auxface.evaluation.intervals import IntervalRule, percentile
+from auxface.evaluation.resampling import Resampling
 from auxface.task import Kind
 
 # The samples from which a metric is computed. "predicted positive" means the samples that a binary decision classifies
