@@ -90,3 +90,7 @@ def test_the_examples_of_the_functions_run(tmp_path, monkeypatch):
         (example,) = finder.find(getattr(auxface, name), name, globs={})
         assert example.examples, name
         assert runner.run(example).failed == 0, name
+
+
+def test_dir_lists_the_api_only():
+    assert {name for name in dir(auxface) if not name.startswith("__")} == set(auxface.__all__)

@@ -148,7 +148,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """Return the names of the API, and not those that this module imports for its own use."""
+    special = (name for name in globals() if name.startswith("__") and name.endswith("__"))
+    return sorted({*special, *__all__})
 
 
 class _Package(ModuleType):
