@@ -1,9 +1,11 @@
 import html
 
+import pytest
+
 from auxface.model import JointModel
 from auxface.model.card import markdown_text, model_card
 from auxface.objectives import LearnedTask
-from auxface.recipe import Encoder, Recipe
+from auxface.recipe import Encoder, Recipe, Train
 from auxface.serve.page_content import card_page
 
 
@@ -25,6 +27,14 @@ def test_a_card_shows_the_audits_values_intervals_and_groups():
     assert "auc" not in card
     assert "## Evaluation" not in model_card(config)
     assert "## Evaluation" not in model_card(config, {"models": {"a": {}, "b": {}}})
+
+
+@pytest.mark.parametrize(("epochs", "text"), [(1, "1 epoch, seed 0."), (3, "3 epochs, seed 0.")])
+def test_a_card_states_the_number_of_epochs(epochs, text):
+    encoder = Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4)
+    recipe = Recipe(primary_weight=1, encoder=encoder, train=Train(epochs=epochs))
+    card = model_card(JointModel(recipe, [LearnedTask("mood", "class", ("x", "y"))]).default_config())
+    assert text in card
 
 
 def test_a_card_names_the_sampled_clips():

@@ -205,7 +205,7 @@ def test_epochs_fill_the_budget_and_do_not_exceed_it(images, slow_steps, monkeyp
 def test_a_budget_below_one_epoch_is_refused_early(images, slow_steps, monkeypatch):
     # One epoch of the small encoder takes 0.4 s at 64 pixels.
     monkeypatch.setattr(choosing, "measure_baselines", lambda *given: pytest.fail("the baselines were fitted"))
-    with pytest.raises(InputError, match=r"not enough for one epoch.*use at least 1m"):
+    with pytest.raises(InputError, match=r"seconds are not enough for one epoch.*use at least 1m"):
         plan(_manifest(images, "short"), budget="0.3s", device="cpu")
 
 

@@ -59,7 +59,8 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += ["", "## Training", ""]
     lines += [_objectives(recipe)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
-    lines += [f"Encoder {markdown_text(encoder.name)}{patch}, {recipe.train.epochs} epochs, seed {recipe.seed}."]
+    epochs = "1 epoch" if recipe.train.epochs == 1 else f"{recipe.train.epochs} epochs"
+    lines += [f"Encoder {markdown_text(encoder.name)}{patch}, {epochs}, seed {recipe.seed}."]
     lines += _initial_weights(facts.get("initial_weights"))
     if facts.get("auxiliary_effect"):
         lines += [markdown_text(facts["auxiliary_effect"])]

@@ -259,8 +259,8 @@ class Planner:
         if self.budget * _USED_FRACTION < needed:
             shortest = math.ceil(needed / _USED_FRACTION / 60)
             raise InputError(
-                f"--budget: {self.budget / 60:.1f} minutes are not enough for one epoch of {self.images} images on "
-                f"this machine; use at least {shortest}m"
+                f"--budget: {self.budget:.0f} seconds are not enough for one epoch of {self.images} images on this "
+                f"machine; use at least {shortest}m"
             )
 
     def _choose_epochs(self, cost: _Cost, start: Start, planning: float) -> float:

@@ -123,6 +123,16 @@ def test_a_harmful_attack_is_not_listed_with_harmless_corruptions():
     assert "The adversarial attack FGSM, which changes each pixel by at most 2/255, changes the accuracy to " in text
 
 
+@pytest.mark.parametrize(("others", "end"), [([], "."), (["blur"], ", the worst of 2 corruptions tested.")])
+def test_the_worst_corruption_is_compared_with_others_only(others, end):
+    samples = emotion_samples(300, 60)
+    clean, foggy = emotion_scores(samples, 2.0, 0), emotion_scores(samples, -1.0, 0)
+    robustness = {"ours": {"fog": {1: foggy}} | {name: {1: clean} for name in others}}
+    audit = audit_tables({"ours": clean}, robustness=robustness, resamples=50)
+    text = opening_sentences(audit, "emotion")[3].text
+    assert re.match(r"Fog at severity 1 lowers the accuracy of ours from [^;]*\)" + re.escape(end) + "( |$)", text)
+
+
 @pytest.mark.parametrize("name", ["one", "three"])
 def test_terms_are_defined_once_before_their_use(pages, name):
     page = html.unescape((pages / name / "report.html").read_text())

@@ -206,9 +206,9 @@ def _how_robust(name: str, audited: TaskAudit) -> Sentence:
     if METRICS[metric].better(clean, worst[2].value):
         text = (
             f"{capitalized(corruption_title(corruption))} {_at(severity)} {change} the {title} of {name} from "
-            f"{format_value(metric, clean)} to {figure}{interval_text(metric, found)}, the worst of {len(tested)} "
-            f"{kind} tested."
+            f"{format_value(metric, clean)} to {figure}{interval_text(metric, found)}"
         )
+        text += f", the worst of {len(tested)} {kind} tested." if len(tested) > 1 else "."
     else:
         names = listed(map(corruption_title, tested))
         text = f"None of the {kind} tested ({names}) {change} the {title} of {name}."
