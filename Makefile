@@ -1,6 +1,7 @@
 # make install   an environment in .venv with auxface in it
 # make demo      synthetic faces, three models, one page: runs/demo/report.html
 # make wheel     dist/auxface-*.whl
+# make docs      the guides and the reference as a web site: site/index.html
 # make test      the tests, in one process of one thread per core: torch is slow where its threads wait for a core
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: install demo test lint wheel clean
+.PHONY: install demo test lint wheel docs clean
 
 install: $(VENV)/.installed
 
@@ -39,8 +40,13 @@ test: $(VENV)/.developed
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
+docs: $(VENV)/.installed
+	$(UV) --editable '.[docs]'
+	rm -rf docs/api/generated
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs/site . site
+
 lint: $(VENV)/.developed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site docs/api/generated

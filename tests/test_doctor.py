@@ -1,7 +1,9 @@
 """``auxface doctor``: what it reports, for a user and for a program."""
 
 import json
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +25,11 @@ def test_doctor_names_the_extra_that_installs_a_part(monkeypatch):
     optional = doctor()["optional"]
     assert optional["video"] == "missing (pip install 'auxface[video]')"
     assert optional["serve"] == "ready"
+
+
+def test_doctor_reports_every_extra_for_users():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert {*doctor()["optional"]} == {*project["optional-dependencies"]} - {"dev", "docs"}
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])

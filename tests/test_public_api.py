@@ -1,10 +1,13 @@
 """The names of ``import auxface``."""
 
 import doctest
+import importlib
 import inspect
 import pydoc
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +97,26 @@ def test_the_examples_of_the_functions_run(tmp_path, monkeypatch):
 
 def test_dir_lists_the_api_only():
     assert {name for name in dir(auxface) if not name.startswith("__")} == set(auxface.__all__)
+
+
+@pytest.mark.parametrize("page", ["auxface", "evaluation", "extending", "recipe", "texture"])
+def test_the_reference_lists_names_that_exist(page):
+    for module, names in reference(page):
+        assert names
+        assert [name for name in names if not hasattr(importlib.import_module(module), name)] == []
+
+
+@pytest.mark.parametrize("module", ["auxface", "auxface.texture", "auxface.evaluation", "auxface.recipe"])
+def test_the_reference_lists_every_public_name(module):
+    listed = [name for one, names in reference(module.split(".")[-1]) if one == module for name in names]
+    # METRICS is a dictionary and described in a sentence; each package has its own page.
+    expected = set(importlib.import_module(module).__all__) - {"METRICS", "evaluation", "texture"}
+    assert set(listed) == expected
+    assert len(listed) == len(expected)
+
+
+def reference(page):
+    """(module, names) of each list of a page in docs/api."""
+    text = (Path(__file__).parents[1] / "docs" / "api" / f"{page}.md").read_text()
+    lists = re.findall(r"currentmodule:: (\S+)\n(.*?)```", text, re.DOTALL)
+    return [(module, re.findall(r"^   (\w+)$", names, re.MULTILINE)) for module, names in lists]

