@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -204,3 +206,19 @@ def test_slow_connections_do_not_starve_others(serving, face):
             assert json.load(io.BytesIO(reply.read()))["faces"]
         for line in lines:
             line.close()
+
+
+@pytest.mark.slow
+def test_the_first_explanation_imports_no_module(model_folder):
+    # Imports hold the interpreter, so that /health would not answer during the first explanation.
+    program = (
+        "import sys; import numpy as np; from auxface.serve.app import load_predictor\n"
+        "from auxface.inference.explain import explain_image; from auxface.serve.schemas import explanation_layers\n"
+        "from auxface.serve.settings import Settings\n"
+        "predictor = load_predictor(Settings(sys.argv[1], device='cpu')); before = set(sys.modules)\n"
+        "explanation_layers(explain_image(predictor, np.full((64, 64, 3), 90, np.uint8))[0])\n"
+        "print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(model_folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

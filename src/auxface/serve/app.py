@@ -8,6 +8,7 @@ Example::
 import json
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +26,8 @@ from starlette.staticfiles import StaticFiles
 
 from auxface.errors import InputError
 from auxface.inference.answers import forgery_note
-from auxface.inference.predictor import Predictor
+from auxface.inference.explain import explain_image
+from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.inference.preprocessing import DetectedFaces
 from auxface.serve.page_content import SampleFaces, card_page
 from auxface.serve.request_handler import RequestHandler, RequestScope
@@ -38,12 +40,14 @@ from auxface.serve.schemas import (
     PredictionOut,
     RequestError,
     TaskOut,
+    explanation_layers,
 )
 from auxface.serve.security import SecurityMiddleware
 from auxface.serve.settings import ENVIRONMENT, LOGGER, Settings, log_to_standard_error
 from auxface.serve.uploads import Upload, read_upload
 
 PAGE = Path(__file__).with_name("page")
+_SWITCH_SECONDS = 0.001
 _log = logging.getLogger(LOGGER)
 _BODY = {
     "requestBody": {
@@ -92,6 +96,10 @@ def load_predictor(settings: Settings) -> Predictor:
         raise InputError(
             f"{settings.model}: the model's scores for a gray image are not finite; the weights are corrupt"
         )
+    if isinstance(predictor.scorer, TorchScorer) and not frames:
+        # The first explanation imports many modules. Imports block the interpreter and thus delay other requests.
+        whole = Predictor(predictor.scorer, faces="whole", warn=lambda text: None)
+        explanation_layers(explain_image(whole, gray[0].transpose(1, 2, 0))[0])
     return predictor
 
 
@@ -102,6 +110,9 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # A thread keeps the interpreter for up to this interval after another thread requests it. One request to
+        # /health acquires it several times while explanations are drawn.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         handler.open()
         yield
         handler.close()
