@@ -7,8 +7,10 @@ from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.objectives import LearnedTask
 from auxface.recipe import load_recipe
-from auxface.training.distributed import make_accelerator
+from auxface.training.checkpoint import RunRecord, write_record
+from auxface.training.distributed import make_accelerator, sole_training
 from auxface.training.fsdp import check_fsdp_options, unsharded_copy, uses_fsdp
+from auxface.training.train import resume, train
 
 TASK = LearnedTask("shade", "class", ("dark", "light"))
 SMALL = ("encoder.image_size=32", "encoder.width=32", "encoder.depth=1", "encoder.heads=2")
@@ -69,3 +71,31 @@ def test_a_gradient_balance_is_refused_with_fsdp(monkeypatch):
     model = JointModel(load_recipe("l_ssat", [*SMALL, "balance.kind=gradient"]), [TASK])
     with pytest.raises(InputError, match="with FSDP, use fixed or learned"):
         unsharded_copy(model, SimpleNamespace(num_processes=2))
+
+
+def test_two_runs_cannot_train_in_one_folder(tmp_path):
+    folder = tmp_path / "runs" / "a"
+    with sole_training(folder):
+        with pytest.raises(InputError, match="another process is training in this folder"), sole_training(folder):
+            pass
+        # The manifest and the images are not read.
+        with pytest.raises(InputError, match="another process is training in this folder"):
+            train("supervised", "missing.parquet", folder)
+        write_record(folder, RunRecord("missing.parquet", "", {}))
+        with pytest.raises(InputError, match="another process is training in this folder"):
+            resume(folder)
+    with sole_training(folder):
+        pass
+
+
+def test_a_run_that_fails_leaves_no_folder(tmp_path):
+    with pytest.raises(InputError, match=r"missing\.parquet"):
+        train("supervised", tmp_path / "missing.parquet", tmp_path / "runs" / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_first_process_of_a_run_locks_its_folder(tmp_path, monkeypatch):
+    with sole_training(tmp_path):
+        monkeypatch.setenv("RANK", "1")
+        with sole_training(tmp_path):
+            pass

@@ -1,23 +1,10 @@
 import pytest
 
-from auxface.errors import InputError
-from auxface.training.logging import RunLogs, check_not_training, read_entries, read_log
+from auxface.training.logging import RunLogs, read_entries
 
 
 def logs(folder, after_step=0):
     return RunLogs(folder, after_step, tensorboard=False, is_main=True)
-
-
-def test_two_processes_cannot_train_in_one_folder(tmp_path):
-    check_not_training(tmp_path)
-    with logs(tmp_path) as first:
-        first.epoch(1, 10, loss=0.5)
-        with pytest.raises(InputError, match="another process is training in this folder"):
-            check_not_training(tmp_path)
-        with pytest.raises(InputError, match="another process is training in this folder"):
-            logs(tmp_path)
-    check_not_training(tmp_path)
-    assert read_log(tmp_path / "log.jsonl").to_dict("records") == [{"epoch": 1, "step": 10, "loss": 0.5}]
 
 
 def test_a_resumed_log_drops_later_and_corrupt_lines(tmp_path):

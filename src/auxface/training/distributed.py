@@ -8,8 +8,10 @@ Example::
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as distributed
@@ -168,3 +170,44 @@ def is_main_rank() -> bool:
 def is_restart() -> bool:
     """Return whether ``torchrun`` restarted this process after another process had died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+@contextmanager
+def sole_training(folder: Path) -> Iterator[None]:
+    """Lock the folder of a run, which is created if it is missing, while the ``with`` block runs.
+
+    Of several processes of one run, only the first locks the folder. The system releases the lock when the process
+    ends. Folders that were created are deleted at the end if they are empty.
+
+    Raises:
+        InputError: another run is training in the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        # There is no such lock on Windows.
+        yield
+        return
+    if int(os.environ.get("RANK", "0")) > 0:
+        yield
+        return
+    place = Path(os.path.realpath(folder))
+    created = [path for path in (place, *place.parents) if not path.exists()]
+    place.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder}: another process is training in this folder; wait until it ends, or choose another folder"
+            ) from None
+        except OSError:
+            # Some network file systems have no locks.
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+        for path in created:
+            with suppress(OSError):
+                path.rmdir()

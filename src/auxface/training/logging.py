@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 import pandas as pd
 from accelerate import Accelerator
@@ -68,19 +68,13 @@ class RunLogs:
 class JsonLines:
     """A file to which JSON lines are appended; each line is flushed, so that it is not lost if the run is killed.
 
-    The file is locked until it is closed, so that two processes cannot train in one folder.
-
     Args:
         path: path of the file.
         after_step: lines of an existing file with a later ``step`` are dropped.
-
-    Raises:
-        InputError: another process is training in the folder of the file.
     """
 
     def __init__(self, path: Path, after_step: int = 0) -> None:
         self.file = path.open("a", encoding="utf-8")
-        _lock(self.file, path.parent)
         kept = [entry for entry in read_entries(path) if entry.get("step", 0) <= after_step]
         self.file.truncate(0)
         self.file.writelines(json.dumps(entry) + "\n" for entry in kept)
@@ -151,32 +145,6 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None
-
-
-def check_not_training(folder: Path) -> None:
-    """Raise an :class:`InputError` if a process is training in this folder."""
-    log = folder / "log.jsonl"
-    if log.is_file():
-        with log.open("a", encoding="utf-8") as file:
-            _lock(file, folder)
-
-
-def _lock(file: TextIO, folder: Path) -> None:
-    """Lock an open file; the system releases the lock when the file is closed or the process ends."""
-    try:
-        import fcntl
-    except ImportError:
-        # There is no such lock on Windows.
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(
-            f"{folder}: another process is training in this folder; wait until it ends, or choose another folder"
-        ) from None
-    except OSError:
-        # Some network file systems have no locks.
-        return
 
 
 @dataclass

@@ -53,9 +53,9 @@ from auxface.training.checkpoint import (
     read_same_unlabeled,
     write_record,
 )
-from auxface.training.distributed import is_restart, make_accelerator, resolve_precision
+from auxface.training.distributed import is_restart, make_accelerator, resolve_precision, sole_training
 from auxface.training.dry_run import DryRun, FirstImages, dry_run
-from auxface.training.logging import check_not_training, read_entries
+from auxface.training.logging import read_entries
 from auxface.training.loop import run_training
 from auxface.training.performance import torch_threads
 from auxface.training.plan import AUTO, Plan, plan, read_plan
@@ -126,35 +126,37 @@ def train(
     if is_restart() and has_record(out):
         return resume(out, device=device, warn=warn)
     check_output_folder(out, overwrite)
-    check_not_training(out)
     check_device(device)
-    settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
-    made = _planned(recipe, data, unlabeled, budget, device)
-    resolved = _resolve(recipe, overrides, seed) if made is None else _checked(made.recipe_with(settings))
-    manifest, others = read_manifest(data), read_unlabeled(unlabeled)
-    planned = read_plan(recipe, manifest.hash) if made is None else made.to_dict()
-    pooled = add_unlabeled(str(data), manifest, others, resolved)
-    refuse_inputs_inside(out, [data, *map(Path, others), *pooled.paths()])
-    assembly, accelerator = _assemble(resolved, pooled, device)
-    record = RunRecord(
-        str(data.resolve()),
-        manifest.hash,
-        assembly.image_counts(),
-        {str(Path(name).resolve()): other.hash for name, other in others.items()},
-        assembly.trial,
-    )
-    if accelerator.is_main_process:
-        leaks = unlabeled_leaks(pooled, assembly.splits, others, resolved)
-        _start_folder(out, assembly.recipe, record, planned, leaks)
-        for text in small_unlabeled(others, resolved):
-            warn(text)
-        if len(leaks):
-            warn(
-                f"{leaks['path'].nunique()} unlabeled images are near-duplicates of validation or test images; "
-                f"{out / LEAKS_FILE} lists them"
-            )
-    accelerator.wait_for_everyone()
-    return _run(assembly, record, out, accelerator, warn)
+    with sole_training(out):
+        # Another process may have written to the folder since the first check.
+        check_output_folder(out, overwrite)
+        settings = [*overrides] if seed is None else [*overrides, f"seed={seed}"]
+        made = _planned(recipe, data, unlabeled, budget, device)
+        resolved = _resolve(recipe, overrides, seed) if made is None else _checked(made.recipe_with(settings))
+        manifest, others = read_manifest(data), read_unlabeled(unlabeled)
+        planned = read_plan(recipe, manifest.hash) if made is None else made.to_dict()
+        pooled = add_unlabeled(str(data), manifest, others, resolved)
+        refuse_inputs_inside(out, [data, *map(Path, others), *pooled.paths()])
+        assembly, accelerator = _assemble(resolved, pooled, device)
+        record = RunRecord(
+            str(data.resolve()),
+            manifest.hash,
+            assembly.image_counts(),
+            {str(Path(name).resolve()): other.hash for name, other in others.items()},
+            assembly.trial,
+        )
+        if accelerator.is_main_process:
+            leaks = unlabeled_leaks(pooled, assembly.splits, others, resolved)
+            _start_folder(out, assembly.recipe, record, planned, leaks)
+            for text in small_unlabeled(others, resolved):
+                warn(text)
+            if len(leaks):
+                warn(
+                    f"{leaks['path'].nunique()} unlabeled images are near-duplicates of validation or test images; "
+                    f"{out / LEAKS_FILE} lists them"
+                )
+        accelerator.wait_for_everyone()
+        return _run(assembly, record, out, accelerator, warn)
 
 
 def resume(
@@ -185,16 +187,18 @@ def resume(
     """
     out = Path(out)
     check_device(device)
-    check_not_training(out)
     record = read_record(out)
-    manifest = read_same_manifest(out, record, None if data is None else Path(data))
-    resolved = load_recipe(out / "recipe.yaml")
-    pooled = add_unlabeled(str(data or record.data), manifest, read_same_unlabeled(out, record, unlabeled), resolved)
-    assembly, accelerator = _assemble(resolved, pooled, device)
-    check_image_counts(out, record, assembly.image_counts())
-    if accelerator.is_main_process:
-        begin_growing(out, _GROWING)
-    return _run(assembly, record, out, accelerator, warn)
+    with sole_training(out):
+        manifest = read_same_manifest(out, record, None if data is None else Path(data))
+        resolved = load_recipe(out / "recipe.yaml")
+        pooled = add_unlabeled(
+            str(data or record.data), manifest, read_same_unlabeled(out, record, unlabeled), resolved
+        )
+        assembly, accelerator = _assemble(resolved, pooled, device)
+        check_image_counts(out, record, assembly.image_counts())
+        if accelerator.is_main_process:
+            begin_growing(out, _GROWING)
+        return _run(assembly, record, out, accelerator, warn)
 
 
 def check(
