@@ -14,7 +14,7 @@ from auxface.data.manifest import read_manifest, write_manifest
 from auxface.data.media import original_path, printable
 from auxface.data.video.h264 import write_video
 from auxface.errors import escape_controls
-from auxface.evaluation.table_files import restore_formulas
+from auxface.evaluation.csv_cells import restore_cells
 from auxface.inference.embed import read_embeddings
 
 STEMS = {
@@ -56,7 +56,7 @@ def inside(run, faces, monkeypatch):
 
 def inputs_of(folder: Path) -> list[str]:
     """Return the names in the tables that predict wrote, which are equal in CSV and JSON."""
-    table = restore_formulas(pd.read_csv(folder / "predictions.csv", keep_default_na=False))
+    table = restore_cells(pd.read_csv(folder / "predictions.csv", keep_default_na=False))
     listed = [item["input"] for item in json.loads((folder / "predictions.json").read_text(encoding="utf-8"))]
     assert list(table["input"].unique()) == listed
     return listed
@@ -98,7 +98,7 @@ def test_prepare_uses_or_lists_each_file(inside, tmp_path, faces, suffix):
     inside("prepare", "folder", "../root", "-o", f"m{suffix}")
     manifest = read_manifest(faces / f"m{suffix}")
     assert all(path.is_file() for path in manifest.paths())
-    rejected = restore_formulas(pd.read_csv(faces / "m.rejected.csv"))
+    rejected = restore_cells(pd.read_csv(faces / "m.rejected.csv"))
     assert {path.name for path in manifest.paths()} == {"1.png", *NAMES.values()} - {NAMES["not_utf8"]}
     assert [Path(path).name for path in rejected["path"]] == [printable(NAMES["not_utf8"])]
     assert "not UTF-8" in rejected["reason"].iloc[0]

@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 
 from auxface.atomic import atomic_file, refuse_existing
 from auxface.errors import InputError
+from auxface.evaluation.csv_cells import escape_cells, restore_cells
 from auxface.evaluation.parquet_tables import MOST_BYTES, decode_dictionaries, read_parquet
 from auxface.evaluation.predictions import TableError
-from auxface.evaluation.table_files import escape_formulas, restore_formulas
 
 LabelKind = Literal["class", "binary", "multilabel", "ordinal", "identity"]
 Split = Literal["train", "val", "test"]
@@ -150,7 +150,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         with atomic_file(path.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(header(manifest), indent=1) + "\n")
         with atomic_file(path) as temporary:
-            escape_formulas(manifest.table).to_csv(temporary, index=False)
+            escape_cells(manifest.table).to_csv(temporary, index=False)
     else:
         raise InputError(f"{path}: the name of a manifest must end in .parquet or .csv")
 
@@ -363,13 +363,13 @@ def _read_csv(path: Path) -> tuple[pd.DataFrame, Any]:
         table = pd.read_csv(
             path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""], usecols=used.__contains__
         )  # fmt: skip
-        return restore_formulas(table), raw
+        return restore_cells(table), raw
     except (ValueError, OSError, OverflowError, pd.errors.ParserError) as error:
         raise InputError(f"{path}: not a readable CSV table ({_first_line(error)})") from None
 
 
 def _with_escaped(names: set[str]) -> set[str]:
-    return names | set(escape_formulas(pd.DataFrame(columns=list(names))).columns)
+    return names | set(escape_cells(pd.DataFrame(columns=list(names))).columns)
 
 
 def _parse_header(raw: Any, path: Path) -> tuple[dict[str, Label], tuple[str, ...], dict[str, Any] | None]:

@@ -25,7 +25,7 @@ from auxface.data.video.clips import ClipSampling, LoadedClips, load_clips, read
 from auxface.data.video.decoding import UnreadableVideo
 from auxface.data.video.frames import recorded_clip
 from auxface.errors import InputError
-from auxface.evaluation.table_files import escape_formulas
+from auxface.evaluation.csv_cells import escape_cells
 from auxface.progress import progress_steps
 from auxface.recipe import Recipe
 
@@ -220,5 +220,5 @@ def write_rejected(parts: dict[str, LoadedSamples], path: Path) -> int:
     if not tables:
         return 0
     with atomic_file(path) as temporary:
-        escape_formulas(pd.concat(tables)[["split", "path", "reason"]]).to_csv(temporary, index=False)
+        escape_cells(pd.concat(tables)[["split", "path", "reason"]]).to_csv(temporary, index=False)
     return sum(map(len, tables))

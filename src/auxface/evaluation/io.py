@@ -26,12 +26,13 @@ from auxface.evaluation.columns import (
     unused_note,
     used_columns,
 )
+from auxface.evaluation.csv_cells import escape_cells
 from auxface.evaluation.groups import clean_levels, dirty_levels
 from auxface.evaluation.header import dump_header, parse_header, parse_origin, parse_tasks
 from auxface.evaluation.infer_tasks import infer_tasks
 from auxface.evaluation.predictions import Predictions, ScoredTask, TableError, text_of
 from auxface.evaluation.results import Severity
-from auxface.evaluation.table_files import HEADER, TableFile, escape_formulas, read_table
+from auxface.evaluation.table_files import HEADER, TableFile, read_table
 
 DEFAULT = Columns()
 
@@ -94,7 +95,7 @@ def write_predictions(predictions: Predictions, path: str | os.PathLike[str]) ->
     header = dump_header(predictions).encode()
     if path.suffix.lower() == ".csv":
         put_file(path.with_suffix(".json"), header)
-        put_file(path, escape_formulas(predictions.frame).to_csv(index=False).encode())
+        put_file(path, escape_cells(predictions.frame).to_csv(index=False).encode())
         return
     if path.suffix.lower() != ".parquet":
         raise TableError(f"{path}: the name of a predictions table must end in .parquet or .csv")

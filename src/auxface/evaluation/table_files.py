@@ -14,7 +14,6 @@ import gzip
 import io
 import json
 import lzma
-import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,13 +24,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auxface.evaluation.csv_cells import is_number, restore_cells
 from auxface.evaluation.parquet_tables import check_repeated, check_size, read_parquet
 from auxface.evaluation.predictions import TableError
 
 # A small compressed file can expand to any number of bytes, which are held in memory.
 _MOST_UNPACKED = 2 * 2**30
-# Text that Excel and LibreOffice interpret as a formula, possibly after apostrophes.
-_FORMULA = re.compile(r"'*\s*[=+\-@]")
 # The key of the JSON header in the schema metadata of a Parquet file.
 HEADER = b"auxface"
 EXPECTED = "expected a table: .parquet, .csv, .tsv, .jsonl or .xlsx, or one of these compressed"
@@ -133,37 +131,6 @@ def json_lines(text: str, path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Prefix an apostrophe to each text that a spreadsheet program would evaluate as a formula.
-
-    All CSV files that auxface writes for people or other programs are escaped. :func:`restore_formulas` is the inverse.
-    """
-    return _map_texts(table, lambda text: f"'{text}" if _FORMULA.match(text) and not _is_number(text) else text)
-
-
-def restore_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Remove the apostrophes that :func:`escape_formulas` added."""
-    return _map_texts(table, lambda text: text[1:] if text[:1] == "'" and _FORMULA.match(text) else text)
-
-
-def _map_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    def changed(value: object) -> object:
-        return change(value) if isinstance(value, str) else value
-
-    columns = [table.iloc[:, place] for place in range(table.shape[1])]
-    made = []
-    for column in columns:
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            made.append(column.cat.rename_categories(list(map(changed, column.cat.categories))))
-        elif pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
-            made.append(column)
-        else:
-            made.append(pd.Series(list(map(changed, column)), column.index, dtype=column.dtype))
-    found = pd.concat(made, axis=1) if made else table.copy()
-    found.columns = list(map(changed, table.columns))
-    return found
-
-
 def separator(line: str) -> str:
     """Return the separator of a header line, or a comma if it contains none; quoted text is ignored."""
     quote = next((letter for letter in line if letter in "\"'"), '"')
@@ -221,7 +188,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
     padded = line.count(between) > 0 and line.count(between + " ") == line.count(between)
     given = next(csv.reader([line], delimiter=between, skipinitialspace=padded), [])
     names = [name.strip() for name in given]
-    if given and all(_is_number(name) for name in names):
+    if given and all(is_number(name) for name in names):
         raise TableError(f"{path}: the first line holds numbers; expected a header line with column names")
     chosen = used(names)
     check_repeated(path, names, chosen)
@@ -238,7 +205,7 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
     for name in _TEXTS & set(frame.columns):
         if frame[name].isna().any():
             frame[name] = frame[name].cat.add_categories([""]).fillna("")
-    return TableFile(restore_formulas(frame), {}, [name for name in names if name and name not in chosen], notes)
+    return TableFile(restore_cells(frame), {}, [name for name in names if name and name not in chosen], notes)
 
 
 def _table_of_objects(rows: Any) -> pd.DataFrame:
@@ -300,14 +267,6 @@ def _chosen(path: Path, frame: pd.DataFrame, used: Callable[[list[str]], list[st
     chosen = used(names)
     check_repeated(path, names, chosen)
     return TableFile(frame[chosen], {}, [name for name in names if name not in chosen], notes)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
 
 
 def _check_unpacked(path: Path, size: int) -> None:

@@ -178,13 +178,13 @@ def _write_tables(results: list[Prediction], folder: Path) -> None:
     import pandas as pd
 
     rows = pd.concat([result.to_frame() for result in results], ignore_index=True)
-    from auxface.evaluation.table_files import escape_formulas
+    from auxface.evaluation.csv_cells import escape_cells
 
-    escape_formulas(rows).to_csv(folder / "predictions.csv", index=False)
+    escape_cells(rows).to_csv(folder / "predictions.csv", index=False)
     text = json.dumps([result.to_dict() for result in results], indent=1) + "\n"
     (folder / "predictions.json").write_text(text, encoding="utf-8")
     for number, result in enumerate(results, start=1):
         if isinstance(result, VideoPrediction):
             path = _output_path(folder, number, result.input)
-            escape_formulas(result.scores_over_time()).to_csv(path.with_name(path.name + ".scores.csv"), index=False)
+            escape_cells(result.scores_over_time()).to_csv(path.with_name(path.name + ".scores.csv"), index=False)
             result.plot().savefig(path.with_name(path.name + ".scores.png"))

@@ -30,6 +30,7 @@ from auxface.data.samples import LoadedSamples
 from auxface.data.video.clips import per_frame
 from auxface.device import resolve_device
 from auxface.errors import InputError
+from auxface.evaluation.csv_cells import restore_cells
 from auxface.inference.answers import calibrated_scores, ordinal_values
 from auxface.inference.external_onnx import ExternalOnnx, open_onnx
 from auxface.inference.perturbations import perturbations
@@ -249,7 +250,7 @@ def detection_failures(
     if manifest.crop is None or not path.is_file():
         return None
     try:
-        rejected = pd.read_csv(path, dtype=str, keep_default_na=False)
+        rejected = restore_cells(pd.read_csv(path, dtype=str, keep_default_na=False))
     except (OSError, ValueError):
         return None
     columns = list(dict.fromkeys([*KEY, *manifest.groups]))

@@ -21,9 +21,9 @@ from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import LoadedSamples, load_samples
 from auxface.device import check_device
 from auxface.errors import InputError
+from auxface.evaluation.csv_cells import escape_cells
 from auxface.evaluation.report.identity_pages import verification_page
 from auxface.evaluation.resampling import RESAMPLES
-from auxface.evaluation.table_files import escape_formulas
 from auxface.evaluation.verification import PairFigures, ScoredPairs
 from auxface.inference.embed import Embedder
 from auxface.inference.pairs import read_pairs
@@ -129,7 +129,7 @@ def verify(
     with written_folder(out) as folder:
         (folder / "csv").mkdir()
         for file, frame in csvs.items():
-            escape_formulas(frame).to_csv(folder / "csv" / f"{file}.csv", index=False)
+            escape_cells(frame).to_csv(folder / "csv" / f"{file}.csv", index=False)
         (folder / "report.json").write_text(json.dumps(report, allow_nan=False) + "\n", encoding="utf-8")
         page = verification_page(
             f"{name} on pairs of {data.name}",

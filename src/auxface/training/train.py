@@ -26,7 +26,7 @@ from auxface.data.manifest_notes import manifest_notes
 from auxface.data.samples import write_rejected
 from auxface.device import check_device
 from auxface.errors import InputError
-from auxface.evaluation.table_files import escape_formulas
+from auxface.evaluation.csv_cells import escape_cells
 from auxface.model.directory import MODEL_FILES, write_model_files
 from auxface.model.saved_model import SavedModel
 from auxface.objectives import check_auxiliaries
@@ -291,7 +291,7 @@ def _start_folder(
                 (temporary / _PLAN).write_text(json.dumps(planned, indent=1) + "\n")
             write_record(temporary, record)
             if len(leaks):
-                escape_formulas(leaks).to_csv(temporary / LEAKS_FILE, index=False)
+                escape_cells(leaks).to_csv(temporary / LEAKS_FILE, index=False)
     except OSError:
         # From an incomplete folder, a run could neither be resumed nor started again without --overwrite.
         clear_folder(out)

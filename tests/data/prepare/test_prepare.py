@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import layout_trees
 import numpy as np
@@ -119,6 +120,22 @@ def test_paths_below_the_manifest_are_relative(pack, tmp_path):
     assert read_manifest(pack / "in.parquet").table["path"][0] == "images/0.png"
     run(pack, tmp_path / "elsewhere" / "out.parquet")
     assert read_manifest(tmp_path / "elsewhere" / "out.parquet").table["path"][0] == str(pack / "images" / "0.png")
+
+
+@pytest.mark.parametrize("folder", [".", "elsewhere"])
+def test_rejected_and_leaking_paths_are_written_as_in_the_manifest(pack, tmp_path, folder):
+    images = pack / "images"
+    # An unreadable file, and the same image in train and val with different bytes.
+    (images / "1.png").write_bytes(b"")
+    shutil.copyfile(images / "3.png", images / "4.png")
+    with (images / "4.png").open("ab") as file:
+        file.write(b"x")
+    out = (pack if folder == "." else tmp_path / folder) / "in.parquet"
+    run(pack, out)
+    expected = "images/{}" if folder == "." else str(images / "{}")
+    assert pd.read_csv(out.with_name("in.rejected.csv"))["path"].tolist() == [expected.format("1.png")]
+    leaks = pd.read_csv(out.with_name("in.leaks.csv"))
+    assert set(leaks["path"]) | set(leaks["other_path"]) == {expected.format("3.png"), expected.format("4.png")}
 
 
 def test_every_unusable_image_is_counted_and_listed(pack, tmp_path):

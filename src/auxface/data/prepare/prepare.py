@@ -48,7 +48,7 @@ from auxface.data.prepare.file_processing import (
 from auxface.data.prepare.journal import Journal
 from auxface.data.video.frames import FrameSettings
 from auxface.errors import InputError
-from auxface.evaluation.table_files import escape_formulas
+from auxface.evaluation.csv_cells import escape_cells
 
 Progress = Callable[[int, int], None]
 
@@ -237,23 +237,24 @@ def _write(
         raise InputError(f"none of the {len(rejected)} images can be used ({rejected[0][0]}: {rejected[0][1]})")
 
     rows = _usable_rows(listing, table, results)
-    leaks = _leaks(rows, results)
     rows["path"] = [relative_path(path, out) for path in rows["path"]]
+    leaks = _leaks(rows, results)
     account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
     with atomic_file(out.with_name(f"{out.stem}.rejected.csv")) as temporary:
         listed_rows = pd.DataFrame(rejected, columns=["path", "reason", "status", "split", *facts])
-        escape_formulas(listed_rows).to_csv(temporary, index=False)
+        listed_rows["path"] = [relative_path(os.path.abspath(path), out) for path in listed_rows["path"]]
+        escape_cells(listed_rows).to_csv(temporary, index=False)
     with atomic_file(out.with_name(f"{out.stem}.account.json")) as temporary:
         temporary.write_text(json.dumps(account, indent=1) + "\n")
     listed = leaks_file(out)
     if len(leaks):
         with atomic_file(listed) as temporary:
-            escape_formulas(leaks).to_csv(temporary, index=False)
+            escape_cells(leaks).to_csv(temporary, index=False)
     else:
         listed.unlink(missing_ok=True)
     for name, extra in listing.extra_tables.items():
         with atomic_file(out.with_name(f"{out.stem}.{name}.csv")) as temporary:
-            escape_formulas(extra).to_csv(temporary, index=False)
+            escape_cells(extra).to_csv(temporary, index=False)
     # The manifest is written last, so it exists only after a complete run.
     manifest = Manifest(rows, listing.labels, listing.groups, crop)
     write_manifest(manifest, out)

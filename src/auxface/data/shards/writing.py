@@ -27,7 +27,7 @@ from auxface.data.manifest import SPLITS, Manifest, header, read_manifest, write
 from auxface.data.media import is_video
 from auxface.data.shards.sharded_images import CHECKSUM, JSON_CHECKSUM, refuse_shards
 from auxface.errors import InputError
-from auxface.evaluation.table_files import escape_formulas
+from auxface.evaluation.csv_cells import escape_cells
 from auxface.output_folder import (
     begin_growing,
     check_output_folder,
@@ -204,7 +204,7 @@ def _finish(
         (manifest.table["path"].iloc[entry["row"]], entry["reason"]) for _, entry in entries if "reason" in entry
     ]
     with atomic_file(folder / "rejected.csv") as temporary:
-        escape_formulas(pd.DataFrame(rejected, columns=["path", "reason"])).to_csv(temporary, index=False)
+        escape_cells(pd.DataFrame(rejected, columns=["path", "reason"])).to_csv(temporary, index=False)
     splits: dict[str, list[dict[str, Any]]] = {}
     for split, name in order:
         count = sum("name" in entry for entry in written[name])

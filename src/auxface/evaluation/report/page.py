@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from auxface.evaluation.csv_cells import escape_cells
 from auxface.evaluation.groups import CROSS, natural_order
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import put_file
 from auxface.evaluation.predictions import TableError
 from auxface.evaluation.results import Audit, ModelAudit, TaskAudit
-from auxface.evaluation.table_files import escape_formulas
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -256,7 +256,7 @@ def write_report(
         tables |= section.files
     page = render(audit, title, sections_before, sections_after, curves, sorted(tables))
     for name, table in tables.items():
-        put_file(folder / "csv" / f"{name}.csv", escape_formulas(table).to_csv(index=False).encode())
+        put_file(folder / "csv" / f"{name}.csv", escape_cells(table).to_csv(index=False).encode())
     put_file(
         folder / "report.json", (json.dumps(audit.to_dict(), separators=(",", ":"), allow_nan=False) + "\n").encode()
     )

@@ -32,7 +32,7 @@ from auxface.atomic import atomic_file, refuse_existing
 from auxface.data.manifest import Manifest, read_manifest
 from auxface.data.samples import load_image_samples
 from auxface.errors import InputError
-from auxface.evaluation.table_files import escape_formulas
+from auxface.evaluation.csv_cells import escape_cells
 from auxface.objectives.reconstruction.targets import PatchTarget
 from auxface.progress import Advance, progress_bar
 from auxface.recipe import Target
@@ -143,7 +143,7 @@ def texture_learnable(
     found.sort(key=lambda one: -np.nan_to_num(one.r2, nan=-np.inf))
     if out is not None:
         with atomic_file(Path(out)) as temporary:
-            escape_formulas(pd.DataFrame([one.to_dict() for one in found])).to_csv(temporary, index=False)
+            escape_cells(pd.DataFrame([one.to_dict() for one in found])).to_csv(temporary, index=False)
     return found
 
 

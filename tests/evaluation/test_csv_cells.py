@@ -1,0 +1,44 @@
+"""Cells of CSV files: harmless in spreadsheet programs and terminals, and restored as they were."""
+
+import io
+import re
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auxface.evaluation import read_predictions
+from auxface.evaluation.csv_cells import escape_cells, restore_cells
+
+# Parts of escaped texts, in any order and number.
+PARTS = ["'", "=", "-", "@", "1", " ", "x", "\\", "\\x1b", "\\x5c", "\\x5cx9b", "\x1b[31m", "\n", "\r", "\x00", "\x9b"]
+TEXTS = st.lists(st.sampled_from(PARTS) | st.characters(codec="utf-8"), max_size=6).map("".join)
+
+
+def escaped(text: str) -> str:
+    return escape_cells(pd.DataFrame({"name": [text]}, dtype=object))["name"].iloc[0]
+
+
+@settings(max_examples=500, deadline=None)
+@given(TEXTS)
+def test_a_cell_is_harmless_and_restored_through_a_file(text):
+    cell = escaped(text)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", cell)
+    assert not re.match(r"\s*[=+@]", cell)
+    content = escape_cells(pd.DataFrame({"name": [text], "n": [1]}, dtype=object)).to_csv(index=False)
+    read = restore_cells(pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False))
+    assert read["name"].tolist() == [text]
+
+
+@pytest.mark.parametrize("text", ["C:\\x1b\\1.png", "a\\x00b", "\\x5cx1b", "it's", "-1.5", "'quoted'", "a b"])
+def test_harmless_text_is_unchanged(text):
+    assert escaped(text) == text
+    # The same holds for a table that another program wrote.
+    assert restore_cells(pd.DataFrame({"name": [text]}))["name"].tolist() == [text]
+
+
+def test_a_name_with_and_without_an_apostrophe_is_one_level(tmp_path):
+    rows = "".join(f"{number % 2},0.{number % 10},{level}\n" for number in range(20) for level in ("=a", "'=a"))
+    (tmp_path / "t.csv").write_text(f"true.forged,score.forged,group.kind\n{rows}")
+    assert read_predictions(tmp_path / "t.csv").frame["group.kind"].unique().tolist() == ["=a"]
