@@ -20,6 +20,22 @@ def test_a_missing_column_is_named(refused, sixty, tmp_path, small):
     assert "column 'emotion' is missing" in refused("train", "l_ssat", "--data", "m.parquet", "--out", "run", *small)
 
 
+def test_a_web_page_is_no_table(refused, tmp_path):
+    (tmp_path / "page.html").write_text("<!DOCTYPE html>\n<html><body>a,b</body></html>\n")
+    for command in (("audit", "page.html"), ("prepare", "table", "page.html", "--label", "a")):
+        assert "page.html: a web page (HTML), not a table; expected a table: .parquet" in refused(
+            *command, "-o", "out.csv"
+        )
+
+
+@pytest.mark.parametrize("name", ["-x.jpg", "-o.jpg", "--odd name.jpg"])
+def test_a_file_name_with_a_dash_needs_two_dashes(refused, tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    shown = f"'{name}'" if " " in name else name
+    assert f"{name} is also a file" in refused("predict", "runs/a", name)
+    assert refused("predict", "runs/a", name).endswith(f"auxface predict runs/a -- {shown})\n".rstrip())
+
+
 def test_an_unknown_label_suggests_the_nearest(refused, sixty, small):
     message = refused("train", "l_ssat", "--data", sixty, "--out", "run", *small, "--set", "tasks=[emotoin]")
     assert "no label 'emotoin' (did you mean 'emotion'?)" in message

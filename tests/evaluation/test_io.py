@@ -131,6 +131,23 @@ def test_files_that_are_no_table_are_refused_by_name(tmp_path, name, content):
         read_predictions(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\n <!DOCTYPE html>\n<html><body>a,b</body></html>", "a web page"),
+        (b"\xef\xbb\xbf<HTML>\n1,2\n", "a web page"),
+        (b'<?xml version="1.0"?>\n<rows/>\n', "an XML document"),
+        (b"%PDF-1.7\n1 0 obj\n", "a PDF document"),
+        (b"\x89PNG\r\n\x1a\n", "an image"),
+    ],
+)
+def test_a_document_is_refused_by_its_kind(tmp_path, content, kind):
+    path = tmp_path / "page.csv"
+    path.write_bytes(content)
+    with pytest.raises(TableError, match=rf"{kind}.*not a table; expected a table: \.parquet, \.csv"):
+        read_predictions(path)
+
+
 def test_rows_longer_than_the_header_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text("true.a,score.a.yes\n1,0.5\n0,0.2,extra,0.1\n" + "1,0.4\n" * 30)
     with pytest.raises(TableError, match="row 2 has 4 fields, but the header has 2"):

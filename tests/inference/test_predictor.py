@@ -239,7 +239,7 @@ def test_scores_in_abstain_band_get_no_answer():
     single = TaskRecord(name="t", kind="class", classes=("a", "b", "c"), abstain=(0.0, 0.5))
     made = answers_from_scores(single, np.array([[0.4, 0.35, 0.25], [0.2, 0.5, 0.3]]))
     assert [(one.answer, one.abstained) for one in made] == [(None, True), ("b", False)]
-    assert str(made[0]) == "no answer (abstained; a 40%)"
+    assert str(made[0]) == "no answer (too uncertain, in the model's abstain band; a 40%)"
 
 
 def evidence(low, precision=None):
@@ -266,7 +266,7 @@ def test_a_class_that_is_not_learned_is_no_answer(kind, classes, scores):
         TaskRecord(name="t", kind=kind, classes=classes, evidence=known), np.array([scores])
     )
     assert (answer.answer, answer.learned, answer.headline) == (None, False, ())
-    assert "not learned" in str(answer)
+    assert str(answer) == "no answer (yes is not learned: its validation AUC is not clearly above chance)"
 
 
 def test_headline_names_answers_that_are_precise_or_probable():

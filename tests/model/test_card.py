@@ -4,6 +4,7 @@ import pytest
 
 from auxface.model import JointModel
 from auxface.model.card import markdown_text, model_card
+from auxface.model.config import Evidence
 from auxface.objectives import LearnedTask
 from auxface.recipe import Encoder, Recipe, Train
 from auxface.serve.page_content import card_page
@@ -95,3 +96,19 @@ def test_names_are_escaped_in_a_card():
     page = card_page(config.model_copy(update={"provenance": known}), report)
     assert "<script>x" not in page
     assert html.unescape(page).count("a|b # c <script>x</script> [d](javascript:e) **f** ") > 10
+
+
+def test_a_card_has_no_hints_and_no_precision_of_unpredicted_classes():
+    recipe = Recipe(primary_weight=1, encoder=Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4))
+    config = JointModel(recipe, [LearnedTask("mood", "class", ("x", "y"))]).default_config()
+    evidence = {
+        name: Evidence(auc=0.7, low=low, high=0.9, precision=0.43, n=50, clusters=50)
+        for name, low in (("x", 0.65), ("y", 0.5))
+    }
+    task = config.tasks[0].model_copy(update={"evidence": evidence})
+    said = ["mood: validation balanced accuracy 0.700 (n 50).", "Next: evaluate the test split."]
+    card = model_card(config.model_copy(update={"tasks": [task], "provenance": {"conclusions": said}}))
+    assert "| mood | x | 0.700 (0.650 to 0.900) | 0.43 | 50 | yes |" in card
+    assert "| mood | y | 0.700 (0.500 to 0.900) | - | 50 | no |" in card
+    assert said[0] in card
+    assert "Next:" not in card

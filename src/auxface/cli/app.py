@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -156,8 +157,19 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error, file=sys.stderr)
             sys.exit(2)
-        _fail(error.format_message())  # pyright: ignore[reportAttributeAccessIssue]
+        _fail(error.format_message() + _dash_hint(sys.argv[1:]))  # pyright: ignore[reportAttributeAccessIssue]
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _dash_hint(arguments: list[str]) -> str:
+    """Return a hint if an argument that was read as an option is the name of a file; otherwise an empty string."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    dashed = [text for text in arguments[:end] if text.startswith("-") and os.path.lexists(text)]
+    if not dashed:
+        return ""
+    others = [text for text in arguments if text not in (*dashed, "--")]
+    command = shlex.join(["auxface", *others, "--", *dashed, *arguments[end + 1 :]])
+    return f" ({dashed[0]} is also a file; file names that begin with a dash need -- before them: {command})"
 
 
 def _format_warning(

@@ -35,6 +35,14 @@ HEADER = b"auxface"
 EXPECTED = "expected a table: .parquet, .csv, .tsv, .jsonl or .xlsx, or one of these compressed"
 # Columns that hold text in the tables of auxface, so that "001" remains "001".
 _TEXTS = {"dataset", "method", "source", "video", "corruption", "severity"}
+# Lowercase first bytes of files that are not tables.
+_DOCUMENTS = {
+    "a web page (HTML)": (b"<!doctype html", b"<html", b"<head", b"<table", b"<!--"),
+    "an XML document": (b"<?xml", b"<svg"),
+    "a PDF document": (b"%pdf",),
+    "an RTF document": (b"{\\rtf",),
+    "an image": (b"\x89png", b"\xff\xd8\xff", b"gif8"),
+}
 _SEPARATORS = (",", ";", "\t", "|")
 _OPEN: dict[bytes, Callable[[Path], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _EXCEL, _UTF16 = {".xlsx", ".xlsm"}, (b"\xff\xfe", b"\xfe\xff")
@@ -89,6 +97,7 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
             if start.startswith(magic):
                 with opened(path) as file:
                     return _read_text(path, io.BytesIO(_limited(file, path)), used)
+        refuse_documents(start, path)
         check_size(path, 0, 0, path.stat().st_size)
         with path.open("rb") as file:
             found = _read_text(path, file, used)
@@ -101,6 +110,22 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
     if beside != path and beside.is_file() and _is_header(beside):
         found.header = parse(beside.read_bytes(), beside)
     return found
+
+
+def refuse_documents(start: bytes, path: Path) -> None:
+    """Raise an error if a file begins as a web page, a document or an image, which could be read as a table of text.
+
+    Args:
+        start: first bytes of the file.
+        path: path of the file, for the message.
+
+    Raises:
+        TableError: the message names the kind of the file and the kinds of tables that can be read.
+    """
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    kind = next((kind for kind, first in _DOCUMENTS.items() if text.startswith(first)), None)
+    if kind is not None:
+        raise TableError(f"{path}: {kind}, not a table; {EXPECTED}")
 
 
 def json_lines(text: str, path: Path) -> list[dict[str, Any]]:

@@ -75,10 +75,11 @@ class Answer:
         """Return a short human-readable text, such as ``happy 83%``."""
         if self.learned is False:
             top = max(self.probabilities, key=self.probabilities.__getitem__)
-            return f"no answer ({top} is not learned)" if top in self.not_learned else "no answer (not learned)"
+            what = f"{top} is not learned: its" if top in self.not_learned else "not learned: the"
+            return f"no answer ({what} validation AUC is not clearly above chance)"
         if self.abstained:
             top = max(self.probabilities, key=self.probabilities.__getitem__)
-            return f"no answer (abstained; {top} {self.probabilities[top]:.0%})"
+            return f"no answer (too uncertain, in the model's abstain band; {top} {self.probabilities[top]:.0%})"
         if self.value is not None:
             return f"{self.value:.1f}"
         if isinstance(self.answer, list):

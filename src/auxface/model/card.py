@@ -70,7 +70,9 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
             f"Weights of epoch {config.selection.epoch}, selected by {markdown_text(config.selection.metric)} on the "
             f"{markdown_text(config.selection.split)} split ({value})."
         ]
-    lines += ["", *(f"* {markdown_text(sentence)}" for sentence in facts.get("conclusions", ()))]
+    # The last conclusion is a hint to the person who trained the model.
+    said = [sentence for sentence in facts.get("conclusions", ()) if not str(sentence).startswith("Next: ")]
+    lines += ["", *(f"* {markdown_text(sentence)}" for sentence in said)]
     lines += ["", *_last_figures(facts.get("auxiliaries")), *_training_split_figures(facts.get("objectives"))]
     lines += _evidence(config)
     lines += _measured(report or {})
@@ -95,7 +97,7 @@ def _evidence(config: ModelConfig) -> list[str]:
     """Return the section on the classes learned, as measured on the validation split; empty without evidence."""
     rows = [
         f"| {_words(task.name)} | {_words(name)} | {_interval(one)} | "
-        f"{'-' if one.precision is None else format(one.precision, '.2f')} | {one.n} | "
+        f"{'-' if one.precision is None or not one.learned else format(one.precision, '.2f')} | {one.n} | "
         f"{'yes' if one.learned else 'no'} |"
         for task in config.tasks
         for name, one in task.evidence.items()
@@ -107,7 +109,7 @@ def _evidence(config: ModelConfig) -> list[str]:
         "",
         "AUC of each class against the others with its 95% interval, and precision of the decisions. Both are measured "
         "on the validation split, on which weights and thresholds were chosen. A class is considered not learned if "
-        f"the interval of its AUC begins below {LEARNED_FROM:g}; it is then never predicted.",
+        f"the interval of its AUC begins below {LEARNED_FROM:g}; it is then never predicted and has no precision.",
         "",
         "| task | class | AUC | precision | samples | learned |",
         "|---|---|---|---|---|---|",

@@ -23,7 +23,7 @@ from auxface.data.splits import DEFAULT, SPLIT_NAMES, parse_fractions, split_by_
 from auxface.errors import InputError
 from auxface.evaluation.parquet_tables import read_whole_parquet
 from auxface.evaluation.predictions import TableError
-from auxface.evaluation.table_files import json_lines
+from auxface.evaluation.table_files import json_lines, refuse_documents
 from auxface.plugins import nearest
 
 
@@ -109,9 +109,13 @@ def read_text_table(path: Path) -> pd.DataFrame:
     else:
         separator = "\t" if path.suffix == ".tsv" else ","
         try:
+            with path.open("rb") as file:
+                refuse_documents(file.read(512), path)
             table = pd.read_csv(
                 path, dtype=str, keep_default_na=False, na_values=[""], sep=separator, encoding="utf-8-sig"
             )
+        except TableError as error:
+            raise InputError(str(error)) from None
         except (ValueError, pd.errors.ParserError, UnicodeError) as error:
             raise InputError(f"{path}: not a readable CSV table ({str(error).splitlines()[0]})") from None
     if table.empty:

@@ -1,6 +1,6 @@
 // Scores over time: one line per face, for the class that the first task predicts for the video. A click seeks.
 
-import { hue } from "./viewer.js";
+import { hue, shortAnswer } from "./viewer.js";
 
 const HEIGHT = 190, LEFT = 34, RIGHT = 12, TOP = 10, BOTTOM = 26;
 const NAMESPACE = "http://www.w3.org/2000/svg";
@@ -34,7 +34,7 @@ export function drawTimeline(root, video, media) {
   const WIDTH = Math.max(280, root.clientWidth || 720);
   const x = (seconds) => LEFT + (seconds / length) * (WIDTH - LEFT - RIGHT);
   const y = (score) => TOP + (1 - score) * (HEIGHT - TOP - BOTTOM);
-  const summary = `Score of ${shown} over ${length.toFixed(1)} seconds; whole video: ${answer.class ?? "no answer"}`;
+  const summary = `Score of ${shown} over ${length.toFixed(1)} seconds; whole video: ${shortAnswer(video.tasks)}`;
   const svg = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary });
   for (const score of [0, 0.5, 1]) {
     svg.append(svgElement("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(score), y2: y(score) }));

@@ -6,8 +6,8 @@ const percent = (value) => `${Math.round(value * 100)}%`;
 export function shortAnswer(tasks) {
   const [first] = Object.values(tasks);
   if (!first) return "";
-  if (first.learned === false) return "not learned";
-  if (first.abstained) return "no answer";
+  if (first.learned === false) return "no answer: not learned";
+  if (first.abstained) return "no answer: too uncertain";
   if (first.value !== undefined && first.value !== null) return first.value.toFixed(1);
   if (Array.isArray(first.class)) return first.headline.slice(0, 2).join(", ") || "no certain answer";
   return `${first.class} ${percent(first.probability)}`;
