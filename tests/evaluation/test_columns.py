@@ -192,6 +192,14 @@ def test_the_folders_of_frame_paths_are_clusters(frame):
     found = auxface.audit(frame.assign(path=paths), cluster="path", resamples=100)
     assert found.models["table"].clusters == 30
     assert auxface.audit(frame.assign(subject=np.arange(120) // 3), resamples=100).models["table"].clusters == 40
+    assert auxface.audit(frame.assign(subject=paths), resamples=100).models["table"].clusters == 30
+
+
+def test_a_few_folders_of_image_paths_are_not_taken_for_people(frame):
+    paths = [f"images/{race}/{place}.jpg" for place, race in enumerate(["asian", "black", "white"] * 40)]
+    found = auxface.audit(frame.assign(source=paths), resamples=100)
+    assert found.models["table"].clusters == 120
+    assert any("in only 3 folders" in note and "--cluster" in note for note in found.notes)
 
 
 def test_similarities_are_measured_as_verification(frame):

@@ -43,6 +43,8 @@ _PREFIXES = ("group.", "true.", "score.", "predicted.", "property.")
 _OURS = (*KEY, *CONDITION, "split")
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+# People of unique image paths are recognized from at least this many folders; fewer folders are probably classes.
+_FEWEST_FOLDERS = 10
 # A recognized group has at most this many levels. A column with more levels is used only if --group names it.
 _MOST_LEVELS = 50
 
@@ -323,10 +325,19 @@ def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> 
         if name is None or (name in found.renamed and name != target):
             continue
         values = _clusters(frame[name])
-        if values.nunique() < len(values):
+        folders = len(frame[name].unique()) > values.nunique()
+        if folders and target == "source" and values.nunique() < _FEWEST_FOLDERS:
+            found.notes.append(
+                f"Every row is its own cluster: '{name}' contains one image path per row, in only {values.nunique()} "
+                "folders, which are not taken for people. If they are, write them to a column and name it with "
+                "--cluster."
+            )
+            if target in chosen:
+                del chosen[target]
+        elif values.nunique() < len(values):
             chosen[target] = values
             found.used.add(name)
-            folder = "the folders of " if len(frame[name].unique()) > values.nunique() else ""
+            folder = "the folders of " if folders else ""
             found.said.append(f"{'videos' if target == 'video' else 'sources'} {folder}'{name}'")
         elif target in chosen:
             del chosen[target]
