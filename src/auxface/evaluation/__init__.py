@@ -13,7 +13,7 @@ report page is written. It does not need the rest of auxface. ``docs/evaluation.
 from auxface.evaluation.audit_tables import audit_tables
 from auxface.evaluation.clusters import Clusters
 from auxface.evaluation.columns import Columns
-from auxface.evaluation.compare import Comparison
+from auxface.evaluation.compare import Comparison, Rank, is_significant, ranks
 from auxface.evaluation.detection_failure import DetectionFailures, failure_to_detect
 from auxface.evaluation.format_control import FormatComparison, Probe, compare_formats, compare_probe, probe_files
 from auxface.evaluation.gap_power import clusters_per_level, smallest_gap
@@ -86,6 +86,7 @@ __all__ = [
     "PairFigures",
     "Predictions",
     "Probe",
+    "Rank",
     "ScoredPairs",
     "Section",
     "TableError",
@@ -107,6 +108,7 @@ __all__ = [
     "expected_calibration_error",
     "failure_to_detect",
     "fit_temperature",
+    "is_significant",
     "join_conditions",
     "mean_over_samples",
     "merge_predictions",
@@ -116,6 +118,7 @@ __all__ = [
     "metric_from_function",
     "pair_similarity",
     "probe_files",
+    "ranks",
     "read_conditions",
     "read_predictions",
     "recall_at_k",

@@ -1,6 +1,7 @@
 """Paired comparisons of models: differences in every metric on the same samples, with p-values.
 
 Both models are evaluated on the same resamples. Within each metric, p-values are corrected by Holm's method (1979).
+From the corrected p-values, :func:`ranks` derives which ranks each model may have.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, scored_rows
 from auxface.evaluation.resampling import Resampling
 
+SIGNIFICANT = 0.05
 # Summing in a different order changes a value by at most this much; smaller differences count as zero.
 _ROUNDING = 1e-12
 
@@ -142,6 +144,59 @@ def holm(found: Sequence[Comparison]) -> list[Comparison]:
             largest = max(largest, min(1.0, p * (len(family) - rank)))
             corrected[place] = largest
     return [replace(item, p_holm=corrected.get(place)) for place, item in enumerate(found)]
+
+
+def is_significant(item: Comparison) -> bool:
+    """Return whether two models differ significantly, after correction for all comparisons of the metric."""
+    found = item.difference
+    if item.p_holm is None or found.low is None or found.high is None:
+        return False
+    return item.p_holm < SIGNIFICANT and not found.low <= 0 <= found.high
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The ranks that a model may have in a metric; 1 is the best rank.
+
+    Attributes:
+        best: one more than the number of models that are significantly better.
+        worst: the number of models minus the number of models that are significantly worse.
+        tied: models from which the model does not differ significantly, or with which it cannot be compared.
+    """
+
+    best: int
+    worst: int
+    tied: tuple[str, ...]
+
+
+def ranks(names: Sequence[str], comparisons: Sequence[Comparison], task: str, metric: str) -> dict[str, Rank]:
+    """Return the ranks of models in a metric that all significant differences permit (Mogstad et al., 2024).
+
+    Since the p-values are corrected for all pairs, all ranks are true at once in 95% of tables.
+
+    Args:
+        names: names of the models.
+        comparisons: comparisons of all pairs of these models, with ``p_holm``.
+        task: name of the task.
+        metric: name of the metric.
+    """
+    better: dict[str, set[str]] = {name: set() for name in names}
+    worse: dict[str, set[str]] = {name: set() for name in names}
+    for item in comparisons:
+        if item.task == task and item.metric == metric and not item.group and is_significant(item):
+            upper, lower = item.first, item.second
+            if ((item.difference.value or 0) > 0) != METRICS[metric].higher_is_better:
+                upper, lower = lower, upper
+            better[lower].add(upper)
+            worse[upper].add(lower)
+    return {
+        name: Rank(
+            1 + len(better[name]),
+            len(names) - len(worse[name]),
+            tuple(other for other in names if other not in better[name] | worse[name] | {name}),
+        )
+        for name in names
+    }
 
 
 def p_value(draws: Draws) -> float:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from auxface.evaluation.compare import Comparison
+from auxface.evaluation.compare import Comparison, is_significant
 from auxface.evaluation.groups import CROSS
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, PRIMARY, format_value
@@ -15,7 +15,6 @@ from auxface.evaluation.report.wording import (
     interval_ends,
     interval_text,
     is_attack,
-    is_significant,
     listed,
     words,
 )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from auxface.evaluation.compare import ranks
 from auxface.evaluation.metrics import METRICS, format_value, table_metrics
 from auxface.evaluation.report.charts import IntervalChart
 from auxface.evaluation.report.corruption_panels import (
@@ -44,6 +45,21 @@ class ModelRow:
     name: str
     unit: str
     cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class RankRow:
+    """A model, its value in the primary metric, its ranks, and the models from which it does not differ."""
+
+    place: int
+    model: str
+    value: Cell
+    ranks: str
+    tied: str
+
+
+# With fewer models, sentences on all pairs are shorter than a table of ranks.
+_RANKED_FROM = 4
 
 
 @dataclass(frozen=True)
@@ -89,9 +105,11 @@ class TaskView:
     headings: list[tuple[str, str]]
     rows: list[ModelRow]
     conclusions: list[str]
+    ranking: list[RankRow]
     matrix: Matrix | None
     groups: list[GroupPanel]
     curves: list[CurvePanel]
+    primary_metric: str
     decision_metric: str
     summary: Summary | None
     corrupted_gaps: list[CorruptedGaps]
@@ -129,9 +147,11 @@ def task_view(audit: Audit, task: str) -> TaskView:
         headings=[(METRICS[name].title, METRICS[name].meaning) for name in metrics],
         rows=_rows(found, places, metrics),
         conclusions=[comparison_sentence(item) for item in own if item.metric == primary and not item.group],
+        ranking=_ranking(audit, task, found),
         matrix=matrix_panel(audit, task, found),
         groups=group_panels(found, places, own),
         curves=corruption_curves(task, found, places),
+        primary_metric=METRICS[primary].title,
         decision_metric=METRICS[first.decision_metric].title,
         summary=corruption_summary(found, places),
         corrupted_gaps=corrupted_gaps(found),
@@ -162,6 +182,28 @@ def _rows(found: Mapping[str, TaskAudit], places: Sequence[str], metrics: Sequen
             cells = tuple(metric_cell(metric, part.overall.get(metric)) for metric in metrics)
             rows.append(ModelRow(places.index(name), name, unit, cells))
     return rows
+
+
+def _ranking(audit: Audit, task: str, found: Mapping[str, TaskAudit]) -> list[RankRow]:
+    """Return the models from best to worst with the ranks that all significant differences permit."""
+    metric = next(iter(found.values())).primary_metric
+    measured = {name: audited.overall[metric] for name, audited in found.items() if metric in audited.overall}
+    values = {name: one.value for name, one in measured.items() if one.value is not None}
+    if len(values) < _RANKED_FROM:
+        return []
+    allowed = ranks(list(values), audit.comparisons, task, metric)
+    places = list(audit.models)
+    ordered = sorted(values, key=lambda name: values[name], reverse=METRICS[metric].higher_is_better)
+    return [
+        RankRow(
+            places.index(name),
+            name,
+            metric_cell(metric, measured[name]),
+            str(one.best) if one.best == one.worst else f"{one.best} to {one.worst}",
+            ", ".join(one.tied) or "none",
+        )
+        for name, one in ((name, allowed[name]) for name in ordered)
+    ]
 
 
 def _calibrated(found: Mapping[str, TaskAudit]) -> list[str]:

@@ -13,7 +13,7 @@ terms once, in :data:`TERMS`.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from auxface.evaluation.compare import Comparison
+from auxface.evaluation.compare import Comparison, is_significant
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, format_value
 from auxface.evaluation.results import TaskAudit
@@ -103,21 +103,12 @@ def listed(items: Iterable[str]) -> str:
     return found[0] if len(found) == 1 else ", ".join(found[:-1]) + " and " + found[-1] if found else ""
 
 
-SIGNIFICANT = 0.05
 TERMS = (
     "The value expected under equal performance is a limit for all gaps that the page compares in this metric: if the "
     "model were equally good for all levels, at least one gap would exceed it in one of 20 such tables. A gap is "
     "significant if it is larger than this limit. A difference between two models is significant if p < 0.05 after "
     "Holm's correction and its interval excludes 0."
 )
-
-
-def is_significant(item: Comparison) -> bool:
-    """Return whether two models differ significantly, after correction for all comparisons of the metric."""
-    found = item.difference
-    if item.p_holm is None or found.low is None or found.high is None:
-        return False
-    return item.p_holm < SIGNIFICANT and not found.low <= 0 <= found.high
 
 
 def comparison_sentence(item: Comparison) -> str:

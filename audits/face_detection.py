@@ -1,0 +1,93 @@
+"""Audit two face detectors: the fraction of faces of UTKFace that YuNet and the Haar cascade do not find, by group.
+
+    auxface prepare utkface UTKFace/ -o utkface.parquet
+    python audits/face_detection.py utkface.parquet --out face_detection
+
+The faces of UTKFace fill their images, but both detectors expect a margin. Each image is therefore extended by a
+quarter of its size on every side, by repeating its edge pixels (``--margin``). ``failures.json`` contains the fractions
+with 95% intervals; ``failures.md`` contains the same as tables.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from auxface.data.faces.detection import make_detector
+from auxface.data.images.decode import UnreadableImage, read_image
+from auxface.data.manifest import read_manifest
+from auxface.evaluation.detection_failure import DetectionFailures, failure_to_detect
+from auxface.progress import progress_bar
+
+NAMES = {"yunet": "YuNet", "haar": "Haar cascade"}
+
+
+def missed_faces(table: pd.DataFrame, weights: Path | None, margin: float) -> tuple[dict[str, list[bool]], list[bool]]:
+    """Return for each detector whether it found no face in each image, and whether each image could be read."""
+    detectors = {name: make_detector(name, weights) for name in ("yunet", "haar")}
+    missed: dict[str, list[bool]] = {name: [] for name in detectors}
+    readable = []
+    with progress_bar("detect", len(table), "images") as advance:
+        for path in table["path"]:
+            try:
+                image = read_image(Path(path))
+            except UnreadableImage as error:
+                print(f"{path}: {error}; the image is not counted")
+                readable.append(False)
+            else:
+                readable.append(True)
+                rows, columns = (round(margin * length) for length in image.shape[:2])
+                image = np.pad(image, ((rows, rows), (columns, columns), (0, 0)), mode="edge")
+                for name, detect in detectors.items():
+                    missed[name].append(not detect(image))
+            advance()
+    return missed, readable
+
+
+def markdown_table(found: Mapping[str, DetectionFailures], group: str) -> str:
+    """Return a Markdown table with one row per level of a group and one column per detector."""
+    lines = [f"| {group} | images | " + " | ".join(NAMES[name] for name in found) + " |"]
+    lines += ["|---|---|" + "---|" * len(found)]
+    first = next(iter(found.values()))
+    rows = {"all": [one.overall for one in found.values()]}
+    rows |= {level: [one.groups[group][level] for one in found.values()] for level in first.groups[group]}
+    for level, cells in rows.items():
+        texts = [
+            f"{one.value:.1%}" if one.low is None else f"{one.value:.1%} ({one.low:.1%} to {one.high:.1%})"
+            for one in cells
+        ]
+        lines.append(f"| {level} | {cells[0].n:,} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, help="YuNet's ONNX file; downloaded if not given")
+    parser.add_argument("--margin", type=float, default=0.25, help="added margin as a fraction of the image size")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True)
+    manifest = read_manifest(arguments.manifest)
+    table = manifest.table.reset_index(drop=True)
+    groups = list(manifest.groups)
+    for first, second in (("race", "gender"), ("race", "age_group")):
+        table[f"{first} x {second}"] = table[first].astype(str) + ", " + table[second].astype(str)
+        groups.append(f"{first} x {second}")
+    missed, readable = missed_faces(table, arguments.weights, arguments.margin)
+    table = table[pd.Series(readable)]
+    found = {}
+    for name, failed in missed.items():
+        at = pd.Series(failed, index=table.index)
+        found[name] = failure_to_detect(table[~at], table[at], groups)
+    text = "\n\n".join(markdown_table(found, group) for group in groups)
+    (arguments.out / "failures.md").write_text(text + "\n")
+    (arguments.out / "failures.json").write_text(json.dumps({n: one.to_dict() for n, one in found.items()}, indent=1))
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
