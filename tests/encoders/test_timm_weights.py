@@ -67,3 +67,12 @@ def test_a_server_with_any_status_is_reachable(cache, monkeypatch):
 def test_a_model_without_published_weights_is_an_error(cache):
     with pytest.raises(InputError, match="could not be loaded"):
         build_encoder(Encoder(name="levit_256d", image_size=224, pretrained=True))
+
+
+def test_a_failed_build_without_weights_does_not_blame_weights(monkeypatch):
+    def fail(*arguments, **given):
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(InputError, match=f"encoder '{NAME}' could not be built .no such operator."):
+        build_encoder(OPTIONS.model_copy(update={"pretrained": False}))

@@ -46,8 +46,8 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
         arguments: arguments of ``timm.create_model``; None selects the default of the architecture.
 
     Raises:
-        InputError: the architecture does not support an argument, or its pretrained weights are not available or
-            require different channel statistics.
+        InputError: the architecture does not support an argument or cannot be built, or its pretrained weights are not
+            available or require different channel statistics.
         Refused: the architecture does not accept a value.
         TypeError: the architecture does not support ``img_size``.
     """
@@ -68,6 +68,10 @@ def create(options: Encoder, arguments: dict[str, Any]) -> nn.Module:
         raise Refused((str(error) or type(error).__name__).splitlines()[0]) from None
     except (OSError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        if not options.pretrained:
+            raise InputError(
+                f"encoder '{options.name}' could not be built ({reason}); choose another encoder.name"
+            ) from None
         raise InputError(
             f"the pretrained weights of '{options.name}' could not be loaded ({reason}); "
             "set encoder.pretrained=false, or download them once with a network connection"
