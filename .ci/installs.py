@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Install the wheel in fresh environments and use it: without an extra, with each extra, with all extras.
 
-    .ci/installs                                   # newest versions of the dependencies
-    .ci/installs --resolution lowest-direct        # lowest versions that pyproject.toml declares
-    .ci/installs --extras none,export              # some environments only
+    .ci/installs.py                                 # newest versions of the dependencies
+    .ci/installs.py --resolution lowest-direct      # lowest versions that pyproject.toml declares
+    .ci/installs.py --extras none,export            # some environments only
 
 Each environment runs the help, `doctor`, a preparation of synthetic faces, a short training run and a prediction, and
 then one command that needs the extra. The script needs uv, prints one row of a Markdown table per environment, and ends
@@ -44,8 +44,9 @@ OWN = {
     "export": ["auxface export run -o model.onnx", "auxface predict model.onnx faces/000000.png --json"],
     "tensorboard": [f"auxface train supervised --data faces.parquet --out board {SMALL} --set train.tensorboard=true"],
     "weights": [
-        "auxface train supervised --data faces.parquet --out lite --device cpu --set train.epochs=1 --set tasks=[emotion] "
-        "--set encoder.name=efficientnet_lite0 --set encoder.init_from=packaged --set encoder.image_size=64"
+        "auxface train supervised --data faces.parquet --out lite --device cpu --set train.epochs=1 "
+        "--set tasks=[emotion] --set encoder.image_size=64 --set encoder.name=efficientnet_lite0 "
+        "--set encoder.init_from=packaged"
     ],
     "excel": [["python", "-c", SHEET], "auxface audit table.xlsx --out audit"],
     "heif": [["python", "-c", "import pi_heif; pi_heif.register_heif_opener()"]],
