@@ -395,3 +395,46 @@ def test_levels_are_compared_with_the_reference_level():
     for references in ({"race": "Martian"}, {"planet": "Mars"}):
         with pytest.raises(TableError, match="--reference"):
             audit_tables({"m": table}, references=references)
+
+
+def test_a_reference_that_is_too_small_is_the_reason():
+    table = forged_predictions(n=2000)
+    few = table.frame["video"].isin(table.frame["video"].drop_duplicates()[:8])
+    table.frame.loc[few, "group.race"] = "Few"
+    found = audit_tables({"m": table}, references={"race": "Few"}, resamples=100).models["m"].tasks["forged"]
+    for gap in found.to_reference["race"].values():
+        assert gap.value is None
+        assert gap.why.startswith("Few: ")
+        assert gap.why.endswith("a gap needs 10")
+
+
+def class_levels(skill, seed):
+    """Return emotions with the groups "same" (the true class) and "coarse" (a level of several classes)."""
+    table = emotion_scores(emotion_samples(n=800), skill, seed)
+    true = table.frame["true.emotion"]
+    table.frame["group.same"], table.frame["group.coarse"] = true, true.isin(["fear", "anger"]).map(str)
+    return table
+
+
+def test_levels_that_are_classes_have_no_gap():
+    found = audit_tables({"a": class_levels(2.0, 1), "b": class_levels(2.5, 2)}, resamples=100)
+    gaps = found.models["a"].tasks["emotion"].gaps
+    assert {gap.why for gap in gaps["same"].values()} == {
+        "each level has only one class, so a gap would compare classes"
+    }
+    assert gaps["coarse"]["accuracy_difference"].value is not None
+    groups = {item.group for item in found.comparisons if item.difference.value is not None}
+    assert "same" not in groups
+    assert "coarse" in groups
+    assert not found.models["a"].tasks["emotion"].to_reference["same"]
+
+
+def test_rates_within_one_class_keep_their_gaps():
+    table = forged_predictions(n=3000)
+    half = table.frame["video"].str[-1].isin(list("01234"))
+    table.frame["group.method"] = table.frame["method"].where(table.frame["true.forged"] == 0, half.map(str))
+    gaps = audit_tables({"m": table}, resamples=100).models["m"].tasks["forged"].gaps["method"]
+    assert gaps["equal_opportunity_difference"].value is not None
+    for name in ("accuracy_difference", "demographic_parity_difference", "F_OAE", "worst_group_accuracy"):
+        assert gaps[name].why == "each level has only one class, so a gap would compare classes"
+    assert gaps["F_FPR"].why == "1 of 3 levels has at least 10 clusters with negative samples; a gap needs 2"

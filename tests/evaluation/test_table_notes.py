@@ -87,6 +87,15 @@ def test_the_terminal_says_whether_the_widest_gap_is_significant(weaker, verdict
     assert " points (sex:" in line
 
 
+def test_the_terminal_says_why_a_group_has_no_gap(tmp_path, capsys):
+    true = np.tile(["cat", "dog", "owl"], 60)
+    table = pd.DataFrame({"true.pet": true, "predicted.pet": np.roll(true, 40), "group.kind": true})
+    print_audit(audit(table, resamples=100), tmp_path / "report.html", as_json=False)
+    text = capsys.readouterr().out
+    assert "no gap in accuracy for kind: each level has only one class, so a gap would compare classes" in text
+    assert "significant" not in text
+
+
 def test_a_loss_that_is_the_whole_loss_is_drawn_once():
     log = pd.DataFrame({"epoch": [1, 2], "primary.t": [0.6, 0.5], "loss": [0.6, 0.5], "val.accuracy": [0.7, 0.8]})
     assert len(training_curves({"m": log}, ["m"])) == 2

@@ -250,6 +250,8 @@ def _lines(audit: "Audit") -> Iterator[str]:
             gap = _widest(audited)
             if gap is not None:
                 yield f"  {name}: {gap}"
+            for reason in _without_gap(audited):
+                yield f"  {name}: {reason}"
     for note in audit.notes:
         yield f"note: {note}"
 
@@ -260,6 +262,17 @@ def _cell(estimate: "Estimate | None") -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.3f}"
     return f"{estimate.value:.3f} ({estimate.low:.3f}-{estimate.high:.3f})"
+
+
+def _without_gap(audited: "TaskAudit") -> Iterator[str]:
+    """Yield a text for each uncrossed group whose gap in the decision metric cannot be measured."""
+    from auxface.evaluation.groups import CROSS
+
+    metric = audited.decision_metric
+    for group, gaps in audited.gaps.items():
+        gap = gaps.get(f"{metric}_difference")
+        if CROSS not in group and gap is not None and gap.value is None and gap.why:
+            yield f"no gap in {metric.replace('_', ' ')} for {group}: {gap.why}"
 
 
 def _widest(audited: "TaskAudit") -> str | None:

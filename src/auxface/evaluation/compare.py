@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from auxface.evaluation.clusters import column_codes, combine_codes
-from auxface.evaluation.fairness import gaps, in_gaps
+from auxface.evaluation.fairness import comparable, gaps, in_gaps
 from auxface.evaluation.groups import NOT_STATED, Partition, by_group, whole
 from auxface.evaluation.intervals import Draws, Estimate
 from auxface.evaluation.measure import LevelDraws, measure
@@ -235,8 +235,10 @@ class _Side:
         """Return the draws of one metric for every level of a group."""
         task = self.table.task(self.task)
         partition = by_group(self.part(), group)
-        found = measure(self.part(), task, partition, self.cluster[self.rows], resampling, [METRICS[metric]]).levels
-        return {level: metrics[metric] for level, metrics in found.items() if metric in metrics}
+        # Balanced accuracy shows which levels have only one class.
+        metrics = [METRICS[name] for name in dict.fromkeys((metric, "balanced_accuracy"))]
+        found = measure(self.part(), task, partition, self.cluster[self.rows], resampling, metrics).levels
+        return {level: measured[metric] for level, measured in comparable(found).items() if metric in measured}
 
     def part(self) -> Predictions:
         return Predictions(self.table.frame.iloc[self.rows], self.table.tasks)

@@ -24,6 +24,7 @@ levels J:
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -46,6 +47,8 @@ from auxface.evaluation.metrics.metric import Metric
 
 # A level needs this many clusters (of every class that a metric compares) to be included in gaps.
 MINIMUM_IN_GAP = 10
+CLASSES_AS_LEVELS = "each level has only one class, so a gap would compare classes"
+"""The reason why a group whose levels determine the true class has no gaps."""
 _NORMAL = float(stats.norm.ppf(1 - (1 - CONFIDENCE) / 2))
 # The rates from which fairlearn's measures are computed. A measure is the largest difference (or smallest ratio) of its
 # rates.
@@ -64,7 +67,7 @@ def gaps(levels: Mapping[str, LevelDraws], overall: LevelDraws) -> dict[str, Dra
         levels: draws of each metric, by level and metric name.
         overall: draws over all samples, by metric name.
     """
-    stated = {name: metrics for name, metrics in levels.items() if name != NOT_STATED}
+    stated = comparable({name: metrics for name, metrics in levels.items() if name != NOT_STATED})
     found: dict[str, Draws] = {}
     available = next(iter(stated.values()), {})
     for metric in METRICS.values():
@@ -78,6 +81,28 @@ def gaps(levels: Mapping[str, LevelDraws], overall: LevelDraws) -> dict[str, Dra
         found["F_DP"] = found["demographic_parity_difference"]
         found["F_MEO"] = found["equalized_odds_difference"]
     return found
+
+
+def comparable(levels: Mapping[str, LevelDraws]) -> dict[str, LevelDraws]:
+    """Return the levels; if they determine the true class, only rates within one class keep their values.
+
+    If the levels of a group are the classes themselves, or parts of them, such as methods of manipulation, the
+    difference in accuracy between two levels is a difference between the recalls of two classes.
+    """
+    reasons = {
+        metrics["balanced_accuracy"].why or ""
+        for metrics in levels.values()
+        if "balanced_accuracy" in metrics and any(draws.why is None for draws in metrics.values())
+    }
+    if len(reasons) < 2 or not all(why.startswith(ONE_CLASS) for why in reasons):
+        return dict(levels)
+    return {
+        level: {
+            name: draws if METRICS[name].samples in ("positive", "negative") else replace(draws, why=CLASSES_AS_LEVELS)
+            for name, draws in metrics.items()
+        }
+        for level, metrics in levels.items()
+    }
 
 
 def metric_gaps(metric: Metric, levels: Mapping[str, LevelDraws]) -> dict[str, Draws]:
@@ -203,47 +228,72 @@ def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, l
     """Return widened draws [levels, 1+R] and names of the levels in gaps, or the reason if there are too few levels."""
     measured = {name: metrics[metric] for name, metrics in levels.items() if in_gaps(metrics[metric])}
     if len(measured) < 2:
-        if levels and all((metrics[metric].why or "").startswith(ONE_CLASS) for metrics in levels.values()):
+        reasons = {metrics[metric].why or "" for metrics in levels.values()}
+        if reasons == {CLASSES_AS_LEVELS}:
+            return CLASSES_AS_LEVELS
+        if levels and all(why.startswith(ONE_CLASS) for why in reasons):
             return "each level has only one class"
-        return f"{len(measured)} of {len(levels)} levels have {MINIMUM_IN_GAP} clusters; a gap needs 2"
+        subset = METRICS[metric].samples if metric in METRICS else "all"
+        of = "" if subset == "all" else f" with {subset} samples"
+        have = "has" if len(measured) == 1 else "have"
+        return f"{len(measured)} of {len(levels)} levels {have} at least {MINIMUM_IN_GAP} clusters{of}; a gap needs 2"
     return np.stack([_widened(name, draws) for name, draws in measured.items()]), list(measured)
 
 
 def differences_to_reference(metric: str, levels: Mapping[str, LevelDraws], reference: str | None) -> dict[str, Draws]:
-    """Return the metric minus its value at the reference level, for every other level that is included in gaps.
+    """Return the metric minus its value at the reference level, for every other level.
+
+    A level that is not included in gaps has the reason in place of a difference. If no level has a difference, the
+    result is empty, except for a given reference.
 
     Args:
         metric: name of the metric.
         levels: draws of each metric, by level and metric name.
         reference: reference level; by default the level with the most samples.
     """
-    usable = {
-        name: metrics[metric]
-        for name, metrics in levels.items()
-        if name != NOT_STATED and metric in metrics and in_gaps(metrics[metric])
-    }
-    if len(usable) < 2 or (reference is not None and reference not in usable):
+    stated = comparable({name: metrics for name, metrics in levels.items() if name != NOT_STATED})
+    draws = {name: metrics[metric] for name, metrics in stated.items() if metric in metrics}
+    reasons = {name: why_not_in_gaps(one) for name, one in draws.items()}
+    usable = [name for name, why in reasons.items() if why is None]
+    if reference is None and len(usable) < 2:
         return {}
-    base = reference or max(usable, key=lambda name: usable[name].n)
-    ours = {name: _widened(name, draws) for name, draws in usable.items()}
-    return {
-        name: Draws(
-            ours[name] - ours[base],
-            draws.n,
-            min(draws.clusters, usable[base].clusters),
+    base = reference or max(usable, key=lambda name: draws[name].n)
+    if base not in draws:
+        return {}
+    found = {}
+    for name, one in draws.items():
+        why = reasons[name]
+        if why is None and reasons[base] is not None:
+            why = f"{base}: {reasons[base]}"
+        values = one.values if why else _widened(name, one) - _widened(base, draws[base])
+        found[name] = Draws(
+            values,
+            one.n,
+            min(one.clusters, draws[base].clusters),
+            why=why,
             rule=plain_percentile,
             more={"reference": base},
         )
-        for name, draws in usable.items()
-        if name != base
-    }
+    del found[base]
+    return found
 
 
 def in_gaps(draws: Draws) -> bool:
     """Return whether a level is included in gaps: it needs a value, an interval and :data:`MINIMUM_IN_GAP` units."""
-    if draws.why is not None or np.isnan(draws.values[0]) or draws.why_no_interval() is not None:
-        return False
-    return draws.degrees() + 1 >= MINIMUM_IN_GAP
+    return why_not_in_gaps(draws) is None
+
+
+def why_not_in_gaps(draws: Draws) -> str | None:
+    """Return the reason why a level is not included in gaps; None if it is included."""
+    if draws.why is not None:
+        return draws.why
+    if np.isnan(draws.values[0]):
+        return "undefined on these samples"
+    units = draws.degrees() + 1
+    if draws.why_no_interval() is not None or units >= MINIMUM_IN_GAP:
+        return draws.why_no_interval()
+    of = "" if units == draws.clusters else " of the rarest class"
+    return f"{units} clusters{of}; a gap needs {MINIMUM_IN_GAP}"
 
 
 def _widened(name: str, draws: Draws) -> np.ndarray:

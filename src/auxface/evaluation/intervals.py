@@ -284,10 +284,11 @@ class Draws:
 
     def estimate(self) -> Estimate:
         """Return the value and its interval, clipped to ``bounds``."""
-        if self.why or np.isnan(self.values[0]):
-            return Estimate(None, None, None, self.n, self.clusters, self.why or "undefined on these samples")
-        value = float(self.values[0])
         more = dict(self.more) if self.more else None
+        if self.why or np.isnan(self.values[0]):
+            why = self.why or "undefined on these samples"
+            return Estimate(None, None, None, self.n, self.clusters, why, more)
+        value = float(self.values[0])
         why = self.why_no_interval()
         if why:
             return Estimate(value, None, None, self.n, self.clusters, why, more)

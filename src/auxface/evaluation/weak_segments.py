@@ -340,7 +340,7 @@ def _test(task: ScoredTask, metric: str, cell: _Cell, table: _Table) -> Segment:
     own, rest = (measured[level][metric] for level in (_SEGMENT, _REST))
     difference = differences_to_reference(metric, measured, _REST).get(_SEGMENT)
     found, value, other = cell.draws.estimate(), own.estimate(), rest.estimate()
-    if difference is None:
+    if difference is None or difference.why is not None:
         few = f"fewer than {MINIMUM_IN_GAP} test clusters (of each class, if the metric compares classes)"
         unknown = Estimate(None, None, None, value.n, value.clusters, value.why or other.why or few)
         return Segment(cell.name(), found, value, other, unknown, None)

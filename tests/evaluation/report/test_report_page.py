@@ -284,10 +284,23 @@ def test_a_group_equal_to_the_label_states_why_it_has_no_gap(tmp_path):
     table.frame["group.copy"] = label.to_numpy()
     found = audit_tables({"m": table}, resamples=100)
     gap = found.models["m"].tasks["forged"].gaps["copy"]["balanced_accuracy_difference"]
-    assert gap.why == "each level has only one class"
+    assert gap.why == "each level has only one class, so a gap would compare classes"
     write_report(found, tmp_path, title="t")
     page = html.unescape((tmp_path / "report.html").read_text())
     assert page.count("No level has a balanced accuracy, because each level has only one class") == 1
+
+
+def test_levels_without_a_gap_have_a_reason():
+    table = forged_predictions(n=2000)
+    videos = table.frame["video"].drop_duplicates()
+    table.frame.loc[table.frame["video"].isin(videos[:8]), "group.race"] = "Few"
+    table.frame.loc[table.frame["video"].isin(videos[8:20]), "group.race"] = None
+    found = audit_tables({"m": table}, resamples=100).models["m"].tasks["forged"]
+    rows = {row.level: row for row in group_table("m", "race", found).rows}
+    assert re.fullmatch(r"\d clusters of the rarest class; a gap needs 10", rows["Few"].gap.why)
+    assert rows["Few"].more.why == rows["Few"].gap.why
+    assert rows["(not stated)"].gap.why == "not included in gaps"
+    assert rows["White"].gap.why is rows["White"].more.why is None
 
 
 def test_whole_numbers_take_no_decimals_in_the_json(pages):

@@ -14,6 +14,8 @@ _RATES = ("true_positive_rate", "false_positive_rate", "false_negative_rate", "s
 _NUMBERS = ("mean_absolute_error", "cumulative_score_1", "cumulative_score_5")
 _OTHERS = ("accuracy", "balanced_accuracy", "macro_f1", *_NUMBERS)
 _SHORT = {"true_positive_rate": "TPR", "false_positive_rate": "FPR", "false_negative_rate": "FNR"}
+# The reason of the level of samples without a value of the group.
+_NOT_INCLUDED = "not included in gaps"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class LevelRow:
     positives: str
     cells: tuple[Cell, ...]
     gap: Cell
-    more: str
+    more: Cell
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def group_table(model: str, group: str, audited: TaskAudit) -> GroupTable | None
                 "" if positive is None else f"{positive.n:,}",
                 tuple(_cell(name, found) for name in metrics),
                 _gap_cell(audited.decision_metric, to_reference.get(level), is_reference=level == reference),
-                "–" if needed.get(level) is None else f"{needed[level]:,}",
+                _more_cell(needed.get(level), to_reference.get(level)),
             )
         )
     headings = tuple(_SHORT.get(name) or METRICS[name].title for name in metrics)
@@ -96,11 +98,18 @@ def _cell(metric: str, found: dict[str, Estimate]) -> Cell:
     return metric_cell("true_positive_rate", replace(rate, value=value, low=low, high=high))
 
 
+def _more_cell(needed: int | None, to_reference: Estimate | None) -> Cell:
+    """Return the number of additional clusters, or the reason why the level is not included in gaps."""
+    if needed is None:
+        return Cell("–", "", _NOT_INCLUDED if to_reference is None else to_reference.why)
+    return Cell(f"{needed:,}", "", None)
+
+
 def _gap_cell(metric: str, gap: Estimate | None, *, is_reference: bool) -> Cell:
     if is_reference:
         return Cell("reference", "", None)
     if gap is None or gap.value is None:
-        return Cell(format_value(metric, None), "", None if gap is None else gap.why)
+        return Cell(format_value(metric, None), "", _NOT_INCLUDED if gap is None else gap.why)
     span = ""
     if gap.low is not None and gap.high is not None:
         span = f"{format_difference(metric, gap.low)} to {format_difference(metric, gap.high)}"
