@@ -124,6 +124,19 @@ def test_several_readings_are_refused_with_the_options(frame, names, sentence):
         auxface.audit(frame.assign(score=0.5))
 
 
+def test_scores_of_unnamed_classes_need_an_option_for_each():
+    generator = np.random.default_rng(1)
+    score = pd.DataFrame(generator.dirichlet([1] * 3, 90), columns=["p_0", "p_1", "p_2"])
+    spelled = "--score-for a=COLUMN --score-for b=COLUMN --score-for c=COLUMN"
+    with pytest.raises(InputError, match=f"may be 'p_0' or 'p_1' or 'p_2'.*--true label {spelled}"):
+        auxface.audit(score.assign(label=np.tile(list("abc"), 30)))
+    # Labels from 1 to 3 do not name the columns 0 to 2.
+    with pytest.raises(InputError, match="--score-for 1=COLUMN --score-for 2=COLUMN --score-for 3=COLUMN"):
+        auxface.audit(score.assign(label=np.tile([1, 2, 3], 30)))
+    wider = score.assign(p_3=0.0, label=np.tile([0, 3, 1], 30))
+    assert task_of(wider).task.classes == ("0", "1", "2", "3")
+
+
 @pytest.mark.parametrize("name", ["sexx", "SEXX"])
 def test_a_column_that_is_absent_names_the_nearest(frame, name):
     with pytest.raises(InputError, match=rf"no column '{name}' \(did you mean 'sex'\?\); columns: "):
@@ -138,6 +151,62 @@ def test_the_positive_value_decides_the_direction(frame):
     assert auc_of(named, positive="fake") == pytest.approx(expected)
     assert auc_of(named, positive="real") == pytest.approx(1 - expected)
     assert auc_of(frame.assign(y=frame["y"] + 1), positive=2) == pytest.approx(expected)
+
+
+MARKERS = [
+    ({"?": 5, "NA": 3}, "8 rows with the label '?' (5) or 'NA' (3) are"),
+    ({"unknown": 1}, "1 row with the label 'unknown' is"),
+    ({" n/a ": 2}, "2 rows with the label ' n/a ' are"),
+    ({"-1": 4}, "4 rows with the label '-1' are"),
+    ({"None": 4}, "4 rows with the label 'None' are"),
+]
+
+
+@pytest.mark.parametrize(("markers", "counted"), MARKERS)
+@pytest.mark.parametrize("positive", [None, "1"])
+def test_texts_for_a_missing_label_are_unlabeled(frame, tmp_path, markers, counted, positive):
+    marks = [mark for mark, count in markers.items() for _ in range(count)]
+    labels = [*marks, *frame["y"].astype(str)[len(marks) :]]
+    frame.assign(y=labels).to_csv(tmp_path / "t.csv", index=False)
+    found = auxface.audit(tmp_path / "t.csv", true="y", score="p", positive=positive, resamples=100)
+    task = found.models["t"].tasks["y"]
+    assert (task.task.kind, task.unlabeled) == ("binary", len(marks))
+    assert task.overall["auc"].value == pytest.approx(roc_auc_score(frame["y"][len(marks) :], frame["p"][len(marks) :]))
+    assert f"y: {counted} treated as unlabeled." in found.notes
+
+
+def test_a_marker_with_a_score_or_without_other_labels_is_a_class(frame):
+    score = pd.DataFrame({"prob_a": frame["p"], "prob_unknown": 0.6 * (1 - frame["p"])})
+    score["prob_b"] = 1 - score.sum(axis=1)
+    task = task_of(score.assign(label=np.tile(["a", "unknown", "b"], 40)))
+    assert (task.task.classes, task.unlabeled) == (("a", "unknown", "b"), 0)
+    known = frame.assign(y=np.where(frame["y"] == 1, "unknown", "known"))
+    assert auc_of(known, true="y", score="p", positive="unknown") == pytest.approx(
+        roc_auc_score(frame["y"], frame["p"])
+    )
+
+
+def test_scores_and_decisions_written_as_na_are_not_scored(frame, tmp_path):
+    gaps = frame.assign(p=["NA"] * 4 + list(frame["p"].astype(str)[4:]))
+    gaps.to_csv(tmp_path / "t.csv", index=False)
+    assert task_of(tmp_path / "t.csv").unscored == 4
+    names = frame.assign(y=np.where(frame["y"] == 1, "b", "a"))
+    table = names.drop(columns="p").assign(d=["?"] * 3 + list(names["y"][3:]))
+    task = task_of(table, true="y", predicted="d")
+    assert (task.task.classes, task.unscored, task.overall["accuracy"].value) == (("a", "b"), 3, 1.0)
+
+
+def test_combined_negative_labels_are_counted(frame):
+    labels = np.where(frame["y"] == 1, "swap", np.tile(["real", "photo"], 60))
+    found = auxface.audit(frame.assign(y=labels), true="y", score="p", positive="swap", resamples=100)
+    real, photo = (labels == "real").sum(), (labels == "photo").sum()
+    counted = f"the labels 'photo' ({photo}), 'real' ({real}) are combined into one negative class."
+    assert f"y: {counted}" in found.notes
+
+
+def test_probabilities_do_not_predict_labels_above_one(frame):
+    with pytest.raises(InputError, match="holds '2'; expected 0 or 1"):
+        auxface.audit(frame.assign(y=np.tile([0, 1, 2], 40)), true="y", score="p")
 
 
 def test_inverted_scores_get_a_hint(frame):
@@ -227,6 +296,15 @@ def test_a_column_of_lists_is_named_and_not_used(frame, tmp_path, suffix):
     assert not any("not used: embedding" in note for note in found.notes)
     with pytest.raises(InputError, match=r"embedding.* list"):
         auxface.audit(path, true="y", score="embedding", resamples=100)
+
+
+def test_a_struct_is_named_a_struct(frame, tmp_path):
+    path = tmp_path / "t.parquet"
+    frame.assign(box=[{"x": 1, "y": 2}] * len(frame)).to_parquet(path)
+    found = auxface.audit(path, true="y", score="p", resamples=100)
+    assert any(note.startswith("Column box holds a struct in each row and was not used") for note in found.notes)
+    with pytest.raises(InputError, match="column 'box' holds a struct in each row"):
+        auxface.audit(path, true="y", score="box", resamples=100)
 
 
 def test_a_data_frame_may_have_a_column_of_lists(frame):

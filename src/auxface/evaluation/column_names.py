@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from auxface.evaluation.infer_tasks import to_numbers
+from auxface.evaluation.cell_values import to_numbers
 from auxface.evaluation.predictions import text_of
 
 # All names are in lower case, with each run of characters other than letters and digits replaced by "_".
@@ -55,7 +55,10 @@ def plain_name(name: str) -> str:
 
 
 def class_scores(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
-    """Return the score column of each class, for names such as prob_happy, P(happy) or happy."""
+    """Return the score column of each class, for names such as prob_happy, P(happy) or happy, in column order.
+
+    Columns of classes that do not occur, such as prob_disgust, are included if every label has a column.
+    """
     if not 2 <= len(labels) <= 200:
         return {}
     places = {plain_name(label): label for label in labels}
@@ -71,9 +74,12 @@ def class_scores(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
             found.setdefault(label, name)
         elif parts - {plain} and len(parts) > 1:
             extra[min(parts - {plain}, key=len)] = name
-    # A class that does not occur in the table can still have a score, such as prob_disgust.
+    extra = {name: column for name, column in extra.items() if name not in found}
+    # Labels 1 to 7 beside columns 0 to 6 can be matched in several ways.
+    if extra and len(found) < len(labels) and all(name.isdecimal() for name in [*extra, *labels]):
+        return {}
     if len(found) >= 2 and len(labels) > 2:
-        found |= {name: column for name, column in extra.items() if name not in found}
+        found = dict(sorted((found | extra).items(), key=lambda item: names.index(item[1])))
     return found if len(found) >= 2 or (found and len(labels) == 2) else {}
 
 

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
+from auxface.evaluation.cell_values import is_missing_text, to_numbers
 from auxface.evaluation.column_names import (
     EITHER,
     GROUP_WORDS,
@@ -32,8 +33,7 @@ from auxface.evaluation.column_names import (
     named_like_scores,
     plain_name,
 )  # fmt: skip
-from auxface.evaluation.groups import MOST_CROSSED
-from auxface.evaluation.infer_tasks import to_numbers
+from auxface.evaluation.groups import MOST_CROSSED, natural_order
 from auxface.evaluation.predictions import KEY, TableError, text_of
 from auxface.plugins import nearest
 
@@ -45,6 +45,8 @@ _OURS = (*KEY, *CONDITION, "split")
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 # People of unique image paths are recognized from at least this many folders; fewer folders are probably classes.
 _FEWEST_FOLDERS = 10
+# An error message spells out the options of at most this many classes.
+_MOST_SPELLED = 12
 # A recognized group has at most this many levels. A column with more levels is used only if --group names it.
 _MOST_LEVELS = 50
 
@@ -178,13 +180,21 @@ def unused_note(names: Sequence[str]) -> list[str]:
     return [f"Columns that were not used: {_listed(shown)}."] if shown else []
 
 
-def lists_note(names: Sequence[str]) -> list[str]:
-    """Return a list with one note on columns of lists, which cannot be used, or an empty list if there are none."""
-    if not names:
-        return []
-    subject, verbs = ("Column", ("holds", "was")) if len(names) == 1 else ("Columns", ("hold", "were"))
-    listed = _listed(names)
-    return [f"{subject} {listed} {verbs[0]} a list in each row and {verbs[1]} not used; expected one value per row."]
+def nested_notes(kinds: Mapping[str, str]) -> list[str]:
+    """Return a note for each kind of nested values, such as lists, which cannot be used.
+
+    Args:
+        kinds: kind of the values of each nested column, such as ``list`` or ``struct``.
+    """
+    notes = []
+    for kind in dict.fromkeys(kinds.values()):
+        names = [name for name, own in kinds.items() if own == kind]
+        subject, verbs = ("Column", ("holds", "was")) if len(names) == 1 else ("Columns", ("hold", "were"))
+        notes.append(
+            f"{subject} {_listed(names)} {verbs[0]} a {kind} in each row and {verbs[1]} not used; expected one value "
+            "per row."
+        )
+    return notes
 
 
 @dataclass
@@ -234,11 +244,14 @@ def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str],
     scores = {label: named[name] for label, name in columns.score_for.items()}
     single = named[columns.score] if columns.score else None
     predicted = named[columns.predicted] if columns.predicted else None
-    labels = list(dict.fromkeys(map(text_of, frame[true].dropna().unique())))
+    every = list(dict.fromkeys(map(text_of, frame[true].dropna().unique())))
+    labels = [label for label in every if not is_missing_text(label)]
     if not columns.true:
         found.said.append(f"truth '{true}'")
     if not scores and single is None:
-        scores = class_scores([name for name in free if is_numeric(frame[name])], labels)
+        numeric = [name for name in free if is_numeric(frame[name])]
+        # A label such as "unknown" is a class if it has a score.
+        scores = class_scores(numeric, every if len(class_scores(numeric, every)) == len(every) else labels)
         if len(scores) == 1:
             single, scores = next(iter(scores.values())), {}
         either = {name: holds_decisions(frame[name], labels) for name in named_like(free, EITHER)}
@@ -385,13 +398,13 @@ def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: s
     score = columns.score or next(
         (one for one in [*scores, *numeric] if one != true and is_numeric(frame[one])), "COLUMN"
     )
-    parts = ["--true", true, "--score", score]
+    several = {"the true label": trues, "the score": list(dict.fromkeys(scores))}[what]
+    parts = ["--true", true, *_score_options(frame, true, several if what == "the score" else [], score)]
     for name in free:
         if set(plain_name(name).split("_")) & GROUP_WORDS and name not in (true, score):
             parts += ["--group", name]
     cluster = next((name for name in free if plain_name(name) in VIDEO | SOURCE), None)
     parts += [] if cluster is None else ["--cluster", cluster]
-    several = {"the true label": trues, "the score": list(dict.fromkeys(scores))}[what]
     why = f"{what} may be {' or '.join(map(repr, several))}"
     if len(several) < 2:
         why = f"no column has a name that denotes {what}"
@@ -400,6 +413,18 @@ def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: s
         f"{where}: {why}. Columns: {_listed(names)}. Name them with options, such as: {shlex.join(parts)} "
         "(--predicted COLUMN for decisions without scores)"
     )
+
+
+def _score_options(frame: pd.DataFrame, true: str, scores: Sequence[str], single: str) -> list[str]:
+    """Return options for the scores: one per class if there are several classes and as many columns, otherwise one."""
+    if true not in frame.columns:
+        return ["--score", single]
+    classes = sorted(
+        {text_of(value) for value in frame[true].dropna().unique() if not is_missing_text(value)}, key=natural_order
+    )
+    if not 2 < len(classes) <= len(scores):
+        return ["--score", single]
+    return [part for name in classes[:_MOST_SPELLED] for part in ("--score-for", f"{name}=COLUMN")]
 
 
 def _one(names: Sequence[str]) -> str | None:

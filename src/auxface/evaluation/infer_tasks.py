@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from auxface.evaluation.cell_values import percent_note, to_numbers, without_codes, without_missing
 from auxface.evaluation.groups import natural_order
 from auxface.evaluation.predictions import ASSUMED, ScoredTask, TableError, text_of
 
@@ -66,10 +67,21 @@ def infer_tasks(
         )
     found = Inferred(frame.copy(deep=False), ())
     for name in frame.columns:
-        if str(name).startswith(("score.", "true.", "predicted.")):
-            numbers = to_numbers(frame[name])
-            found.frame[name] = frame[name] if numbers is None else numbers
-            found.notes += [] if numbers is None else _percent_note(str(name), frame[name])
+        if not str(name).startswith(("score.", "true.", "predicted.")):
+            continue
+        values = frame[name]
+        if str(name).startswith("true."):
+            task = str(name).removeprefix("true.")
+            classes = {score.removeprefix(f"{task}.") for score in scores} | ({positive} if positive else set())
+            if f"predicted.{task}" in frame.columns:
+                classes |= set(map(text_of, without_codes(frame[f"predicted.{task}"]).dropna().unique()))
+            values, notes = without_missing(values, task, classes)
+            found.notes += notes
+        elif str(name).startswith("predicted."):
+            values = without_codes(values)
+        numbers = to_numbers(values)
+        found.frame[name] = values if numbers is None else numbers
+        found.notes += [] if numbers is None else percent_note(str(name), frame[name])
     attributes: dict[str, list[str]] = {}
     for truth in truths:
         own = [score.removeprefix(f"{truth}.") for score in scores if _owner(score, truths) == truth]
@@ -107,47 +119,6 @@ def _check_kind(task: ScoredTask, kind: str | None, scored: list[str], where: st
         raise TableError(
             f"{where}: --kind {kind} cannot be applied to the numbers in 'predicted.{name}'; remove --kind"
         )
-
-
-def to_numbers(column: pd.Series) -> pd.Series | None:
-    """Convert a column to numbers; return None if it holds anything else.
-
-    ``Decimal``, ``True``, ``"0.5"``, ``"0,5"`` and ``"50%"`` are numbers.
-
-    >>> to_numbers(pd.Series(["0,5", "50%", None])).tolist()
-    [0.5, 0.5, nan]
-    """
-    if pd.api.types.is_bool_dtype(column):
-        return column.astype("Float64").astype(float)
-    if pd.api.types.is_numeric_dtype(column):
-        return column
-    plain = column.astype(object).where(column.notna(), np.nan)
-    try:
-        return pd.to_numeric(plain).astype(float)
-    except (TypeError, ValueError):
-        pass
-    texts = plain.dropna().map(lambda value: value.strip() if isinstance(value, str) else value)
-    if not texts.map(lambda value: isinstance(value, str)).all():
-        return None
-    percent = texts.str.endswith("%")
-    numbers = pd.to_numeric(texts.str.removesuffix("%").str.strip().str.replace(",", "."), errors="coerce")
-    if numbers.isna().any() or not len(numbers):
-        return None
-    return (numbers / np.where(percent, 100, 1)).reindex(column.index)
-
-
-def _percent_note(name: str, column: pd.Series) -> list[str]:
-    """Return a note if only some values of a numeric column have a percent sign."""
-    texts = column.dropna().map(lambda value: isinstance(value, str) and value.strip().endswith("%"))
-    count = int(texts.sum())
-    if not 0 < count < len(texts):
-        return []
-    first = column.dropna()[texts].iloc[0]
-    verbs = ("has", "is") if count == 1 else ("have", "are")
-    return [
-        f"Column '{name}': {count:,} of {len(texts):,} values {verbs[0]} a percent sign, such as '{first.strip()}', "
-        f"and {verbs[1]} divided by 100; the others are used as they are."
-    ]
 
 
 def _owner(score: str, truths: list[str]) -> str:
@@ -198,7 +169,10 @@ class _Columns:
         if not (pd.api.types.is_numeric_dtype(truth) and pd.api.types.is_numeric_dtype(predicted)):
             return False
         values = np.unique(np.concatenate([truth.dropna().to_numpy(float), predicted.dropna().to_numpy(float)]))
-        few = truth.nunique() <= 2 and predicted.dropna().between(0, 1).all()
+        # Probabilities are no predictions of labels such as 0, 1 and 2.
+        few = predicted.dropna().between(0, 1).all() and (
+            truth.nunique() <= 2 or (bool((truth.dropna() % 1 == 0).all()) and not truth.dropna().between(0, 1).all())
+        )
         if few or self.positive is not None or truth.dropna().isin([0, 1]).all():
             return False
         whole = bool(len(values)) and bool((values % 1 == 0).all())
@@ -218,7 +192,10 @@ class _Columns:
             negative = {"1": "0", "0": "1"}.get(positive, negative)
         found.frame[f"true.{self.name}"] = _equals(truth, positive)
         if len(others) > 1:
-            found.notes.append(f"{self.name}: {', '.join(others[:10])} are combined into one negative class.")
+            counts = truth.map(text_of, na_action="ignore").value_counts()
+            each = ", ".join(f"'{value}' ({int(counts[value]):,})" for value in others[:10])
+            more = f" and {len(others) - 10} more" if len(others) > 10 else ""
+            found.notes.append(f"{self.name}: the labels {each}{more} are combined into one negative class.")
         if decisions in found.frame.columns:
             decided = found.frame[decisions]
             strange = sorted({text_of(value) for value in decided.dropna().unique()} - {*values, positive, ""})

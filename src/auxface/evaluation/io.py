@@ -21,7 +21,7 @@ from auxface.evaluation.columns import (
     CONDITION,
     Columns,
     is_ours,
-    lists_note,
+    nested_notes,
     rename_columns,
     unused_note,
     used_columns,
@@ -183,14 +183,16 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
                 f"{where}: no column true.TASK; expected columns true.TASK and score.TASK.CLASS. For other names, add "
                 f"--true COLUMN --score COLUMN (columns: {', '.join(found.skipped[:20])})"
             )
-    plain, lists = _without_lists(found.frame, columns)
+    plain, nested = _without_nested(found.frame, columns)
     check_plain(plain, where)
-    named = next((one for one in columns.named() if plain_name(one) in map(plain_name, found.lists)), None)
+    kinds = {plain_name(name): kind for name, kind in found.nested.items()}
+    named = next((one for one in columns.named() if plain_name(one) in kinds), None)
     if named is not None:
-        raise TableError(f"{where}: column '{named}' holds a list in each row; expected text or numbers")
+        kind = kinds[plain_name(named)]
+        raise TableError(f"{where}: column '{named}' holds a {kind} in each row; expected text or numbers")
     frame, notes = rename_columns(plain, columns, where)
     moved = False
-    notes = [*found.notes, *lists_note([*found.lists, *lists]), *notes, *unused_note(found.skipped)]
+    notes = [*found.notes, *nested_notes(found.nested | nested), *notes, *unused_note(found.skipped)]
     left_out, provenance = parse_origin(found.header, Path(where))
     if found.header.get("tasks"):
         if columns.positive is not None or columns.kind is not None:
@@ -210,15 +212,18 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
     return Predictions(frame, tasks, left_out, provenance, notes + level_notes)
 
 
-def _without_lists(frame: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table without list columns that no option or name selects, and the names of the removed columns."""
+def _without_nested(frame: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the table without nested columns that no option or name selects, and the kind of each removed column."""
     named = set(map(plain_name, columns.named()))
-    lists = [
-        name
+    nested = {
+        name: kind
         for name in map(str, frame.columns)
-        if frame.columns.is_unique and not is_ours(name) and plain_name(name) not in named and nested_kind(frame[name])
-    ]
-    return frame.drop(columns=lists), lists
+        if frame.columns.is_unique
+        and not is_ours(name)
+        and plain_name(name) not in named
+        and (kind := nested_kind(frame[name]))
+    }
+    return frame.drop(columns=list(nested)), nested
 
 
 def _at_threshold(task: ScoredTask, threshold: float, where: str) -> ScoredTask:

@@ -61,14 +61,15 @@ class TableFile:
         header: JSON header of a table that auxface wrote; empty for other tables.
         skipped: names of the columns that were not read.
         notes: notes for the reader, for example about a guessed encoding.
-        lists: names of the columns that were not read because they hold lists, such as embeddings.
+        nested: kind (``list``, ``struct`` or ``map``) of each column that was not read because it holds nested values,
+            such as embeddings.
     """
 
     frame: pd.DataFrame
     header: dict[str, Any] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    lists: list[str] = field(default_factory=list)
+    nested: dict[str, str] = field(default_factory=dict)
 
 
 def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
@@ -181,18 +182,19 @@ def _is_header(path: Path) -> bool:
 def _read_parquet(path: Path, used: Callable[[list[str]], list[str]], parse: Callable[[bytes, Path], Any]) -> TableFile:
     schema = pq.read_schema(path)
     # Lists, such as embeddings, take a lot of memory; a list in a column of labels or groups is rejected later.
-    simple = [
-        one.name for one in schema if not pa.types.is_nested(one.type) or one.name.startswith(("true.", "group."))
-    ]
-    lists = [name for name in schema.names if name not in simple]
+    nested = {
+        one.name: "struct" if pa.types.is_struct(one.type) else "map" if pa.types.is_map(one.type) else "list"
+        for one in schema
+        if pa.types.is_nested(one.type) and not one.name.startswith(("true.", "group."))
+    }
     stripped = {name.strip(): name for name in schema.names}
-    names = [stripped[name] for name in used(list(stripped)) if stripped[name] not in lists]
+    names = [stripped[name] for name in used(list(stripped)) if stripped[name] not in nested]
     frame = read_parquet(path, names).to_pandas()
-    chosen = {*names, *lists}
+    chosen = {*names, *nested}
     skipped = [name for name in schema.names if name not in chosen and not name.startswith("__index_level_")]
     frame.columns = [str(name).strip() for name in frame.columns]
     header = parse((schema.metadata or {}).get(HEADER, b"{}"), path)
-    return TableFile(frame, header, skipped, lists=lists)
+    return TableFile(frame, header, skipped, nested=nested)
 
 
 def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]]) -> TableFile:
