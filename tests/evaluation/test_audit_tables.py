@@ -405,7 +405,7 @@ def test_a_reference_that_is_too_small_is_the_reason():
     for gap in found.to_reference["race"].values():
         assert gap.value is None
         assert gap.why.startswith("Few: ")
-        assert gap.why.endswith("a gap needs 10")
+        assert gap.why.endswith("a difference needs 10")
 
 
 def class_levels(skill, seed):
@@ -437,4 +437,4 @@ def test_rates_within_one_class_keep_their_gaps():
     assert gaps["equal_opportunity_difference"].value is not None
     for name in ("accuracy_difference", "demographic_parity_difference", "F_OAE", "worst_group_accuracy"):
         assert gaps[name].why == "each level has only one class, so a gap would compare classes"
-    assert gaps["F_FPR"].why == "1 of 3 levels has at least 10 clusters with negative samples; a gap needs 2"
+    assert gaps["F_FPR"].why == "1 of 3 levels has 10 clusters with negative samples; a gap needs 2"

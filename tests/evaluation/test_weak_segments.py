@@ -146,7 +146,7 @@ def test_a_segment_with_few_clusters_states_why_it_is_not_tested():
     audited = audit_tables({"m": kept}, search={"m": searched}, resamples=200).models["m"].tasks["forged"]
     untested = [one for one in audited.weak_segments.segments if one.p is None]
     assert untested
-    assert "fewer than 10 test clusters" in untested[0].not_tested
+    assert "; a difference needs 10" in untested[0].not_tested
     entries = {one["segment"]: one for one in audited.weak_segments.to_dict()["segments"]}
     assert entries[untested[0].name]["why"] == untested[0].not_tested
     (panel,) = segment_panels({"m": audited})

@@ -236,7 +236,7 @@ def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, l
         subset = METRICS[metric].samples if metric in METRICS else "all"
         of = "" if subset == "all" else f" with {subset} samples"
         have = "has" if len(measured) == 1 else "have"
-        return f"{len(measured)} of {len(levels)} levels {have} at least {MINIMUM_IN_GAP} clusters{of}; a gap needs 2"
+        return f"{len(measured)} of {len(levels)} levels {have} {MINIMUM_IN_GAP} clusters{of}; a gap needs 2"
     return np.stack([_widened(name, draws) for name, draws in measured.items()]), list(measured)
 
 
@@ -293,7 +293,7 @@ def why_not_in_gaps(draws: Draws) -> str | None:
     if draws.why_no_interval() is not None or units >= MINIMUM_IN_GAP:
         return draws.why_no_interval()
     of = "" if units == draws.clusters else " of the rarest class"
-    return f"{units} clusters{of}; a gap needs {MINIMUM_IN_GAP}"
+    return f"{units} clusters{of}; a difference needs {MINIMUM_IN_GAP}"
 
 
 def _widened(name: str, draws: Draws) -> np.ndarray:

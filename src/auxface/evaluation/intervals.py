@@ -72,7 +72,7 @@ class Estimate:
             return {"why": self.why}
         entry: dict[str, object] = {"low": self.low, "high": self.high} | (self.more or {})
         entry = {name: rounded(one) if isinstance(one, float) else one for name, one in entry.items()}
-        entry = {"value": rounded(self.value, 7)} | entry
+        entry = {"value": rounded(self.value, 6)} | entry
         counts: dict[str, object] = {"n": self.n, "clusters": self.clusters}
         return entry | counts | ({"why": self.why} if self.why else {})
 

@@ -32,7 +32,7 @@ import pandas as pd
 from scipy import stats
 
 from auxface.evaluation.clusters import Clusters, cluster_codes
-from auxface.evaluation.fairness import MINIMUM_IN_GAP, differences_to_reference, in_gaps
+from auxface.evaluation.fairness import differences_to_reference, in_gaps
 from auxface.evaluation.groups import CROSS, MOST_CROSSED, NOT_STATED, Partition, natural_order, whole
 from auxface.evaluation.intervals import Draws, Estimate, rounded
 from auxface.evaluation.measure import measure
@@ -341,8 +341,8 @@ def _test(task: ScoredTask, metric: str, cell: _Cell, table: _Table) -> Segment:
     difference = differences_to_reference(metric, measured, _REST).get(_SEGMENT)
     found, value, other = cell.draws.estimate(), own.estimate(), rest.estimate()
     if difference is None or difference.why is not None:
-        few = f"fewer than {MINIMUM_IN_GAP} test clusters (of each class, if the metric compares classes)"
-        unknown = Estimate(None, None, None, value.n, value.clusters, value.why or other.why or few)
+        why = value.why or other.why or (difference.why if difference is not None else None)
+        unknown = Estimate(None, None, None, value.n, value.clusters, why)
         return Segment(cell.name(), found, value, other, unknown, None)
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     # The resamples are scaled to the intervals of both sides, which allow for few clusters.

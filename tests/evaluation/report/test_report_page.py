@@ -290,6 +290,25 @@ def test_a_group_equal_to_the_label_states_why_it_has_no_gap(tmp_path):
     assert page.count("No level has a balanced accuracy, because each level has only one class") == 1
 
 
+def test_only_several_models_have_folded_sentences(pages):
+    for name, folded in (("one", False), ("three", True)):
+        page = html.unescape((pages / name / "report.html").read_text())
+        assert ("Detectable gaps, wrong labels and differences between models" in page) == folded
+        assert "the gap would be detected with a probability of 80%" in page
+
+
+@pytest.mark.browser
+def test_a_long_model_name_fits_the_page(tmp_path, browser):
+    name = "vit_tiny_patch8_" + "lr0.0005" * 9
+    found = audit_tables({name: forged_predictions(n=400)}, resamples=50)
+    write_report(found, tmp_path, title="t")
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto((tmp_path / "report.html").as_uri())
+    table = page.locator("table.models").first
+    assert table.evaluate("one => one.scrollWidth <= one.parentElement.clientWidth")
+    page.close()
+
+
 def test_levels_without_a_gap_have_a_reason():
     table = forged_predictions(n=2000)
     videos = table.frame["video"].drop_duplicates()
@@ -297,7 +316,7 @@ def test_levels_without_a_gap_have_a_reason():
     table.frame.loc[table.frame["video"].isin(videos[8:20]), "group.race"] = None
     found = audit_tables({"m": table}, resamples=100).models["m"].tasks["forged"]
     rows = {row.level: row for row in group_table("m", "race", found).rows}
-    assert re.fullmatch(r"\d clusters of the rarest class; a gap needs 10", rows["Few"].gap.why)
+    assert re.fullmatch(r"\d clusters of the rarest class; a difference needs 10", rows["Few"].gap.why)
     assert rows["Few"].more.why == rows["Few"].gap.why
     assert rows["(not stated)"].gap.why == "not included in gaps"
     assert rows["White"].gap.why is rows["White"].more.why is None

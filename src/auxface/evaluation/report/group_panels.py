@@ -43,13 +43,17 @@ class Measure:
 
 @dataclass(frozen=True)
 class GroupPanel:
-    """The chart of a group or of two crossed groups (or why there is none), sentences, and fairness measures."""
+    """The chart of a group or of two crossed groups (or why there is none), sentences, and fairness measures.
+
+    ``further`` has the sentences that are folded if several models are compared.
+    """
 
     name: str
     metric: str
     chart: IntervalChart | None
     no_chart: str
     sentences: tuple[str, ...]
+    further: tuple[str, ...]
     crossed: bool
     measures: tuple[Measure, ...]
     unmeasured: str
@@ -101,21 +105,25 @@ def _group(
         if hidden:
             unmeasured = f"{len(hidden)} of {len(names)} combinations have no value; see csv/groups.csv."
     chart = interval_chart(metric, levels, overall, places)
-    texts = [
+    sentences = [gap_sentence(model, group, audited) for model, audited in found.items()]
+    further = [
         sentence(model, group, audited)
         for model, audited in found.items()
-        for sentence in (gap_sentence, power_sentence, label_noise_sentence)
+        for sentence in (power_sentence, label_noise_sentence)
     ]
-    texts += [
+    further += [
         gap_comparison_sentence(item)
         for item in comparisons
         if item.group == group and item.metric == f"{metric}_difference"
     ]
-    sentences = tuple(text for text in texts if text)
+    if len(found) == 1:
+        sentences, further = sentences + further, []
     tables = group_tables(group, list(found.items()))
     measures = _measures(group, found)
     no_chart = _why_no_level(METRICS[metric].title, levels) if chart is None else ""
-    return GroupPanel(group, METRICS[metric].title, chart, no_chart, sentences, crossed, measures, unmeasured, tables)
+    shown, folded = (tuple(text for text in texts if text) for texts in (sentences, further))
+    title = METRICS[metric].title
+    return GroupPanel(group, title, chart, no_chart, shown, folded, crossed, measures, unmeasured, tables)
 
 
 def _why_no_level(title: str, levels: Mapping[str, Mapping[str, Estimate]]) -> str:

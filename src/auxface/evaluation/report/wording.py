@@ -140,12 +140,11 @@ def gap_comparison_sentence(item: Comparison) -> str:
     metric = item.metric.removesuffix("_difference")
     size = format_difference(metric, abs(found.value), signed=False)
     more = "larger" if found.value > 0 else "smaller"
-    level, group = words(item.level), words(item.group)
     significance = "significant" if is_significant(item) else "not significant"
     return (
         f"{capitalized(METRICS[metric].title)} of {item.first} minus that of {item.second} is {size} {more} for "
-        f"{group} {level} than for {words(item.reference)} (95% interval {_ends(metric, found.low, found.high)}); this "
-        f"is {significance}."
+        f"{words(item.group)} {item.level} than for {item.reference} (95% interval "
+        f"{_ends(metric, found.low, found.high)}); this is {significance}."
     )
 
 
