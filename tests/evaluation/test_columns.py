@@ -47,12 +47,21 @@ def written(frame, path):
         "c.csv": frame.assign(sex="ä").to_csv(index=False, sep=";", decimal=",").encode("cp1252"),
         "d.json": json.dumps(frame.to_dict("records")).encode(),
         "e.jsonl": frame.to_json(orient="records", lines=True).encode("utf-8-sig"),
+        "g.txt": b"# made today, by hand\n" + frame.to_csv(index=False, sep=" ").encode(),
+        "h.json": frame.to_json(orient="columns").encode(),
+        "i.json": frame.to_json(orient="split").encode(),
+        "j.json": json.dumps(frame.to_dict("list")).encode(),
+        "k.csv": ("#" + frame.to_csv(index=True, index_label="row")).encode(),
         "f.csv": frame.assign(p=[f"{100 * p:.2f}%" for p in frame["p"]]).to_csv(index=True).encode(),
     }
     path.write_bytes(texts[path.name])
 
 
-@pytest.mark.parametrize("name", ["a.tsv", "b.csv", "b.bz2", "c.csv", "d.json", "e.jsonl", "f.csv"])
+FORMATS = ["a.tsv", "b.csv", "b.bz2", "c.csv", "d.json", "e.jsonl", "f.csv", "g.txt", "h.json", "i.json", "j.json",
+           "k.csv"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_formats_give_one_result(frame, tmp_path, name):
     written(frame, tmp_path / name)
     assert auc_of(tmp_path / name) == pytest.approx(roc_auc_score(frame["y"], frame["p"]))
@@ -151,6 +160,28 @@ def test_the_positive_value_decides_the_direction(frame):
     assert auc_of(named, positive="fake") == pytest.approx(expected)
     assert auc_of(named, positive="real") == pytest.approx(1 - expected)
     assert auc_of(frame.assign(y=frame["y"] + 1), positive=2) == pytest.approx(expected)
+
+
+def test_a_pair_of_true_and_predicted_columns_is_recognized():
+    true = np.tile(["a", "b", "c"], 30)
+    table = pd.DataFrame({"emotion": true, "predicted_emotion": np.roll(true, 30), "confidence": 0.5})
+    found = auxface.audit(table, resamples=100)
+    assert found.notes[0] == "Recognized: truth 'emotion', decisions 'predicted_emotion'."
+    assert found.models["table"].tasks["emotion"].overall["accuracy"].value == 1.0
+    with pytest.raises(InputError, match="--true emotion --predicted predicted_emotion"):
+        auxface.audit(table.assign(true_age=30, age_pred=31))
+
+
+def test_a_score_column_without_numbers_is_named(frame):
+    with pytest.raises(InputError, match=r"column 'p' does not hold one number per row \(first value: '\[0.5\]'\)"):
+        auxface.audit(frame.assign(p="[0.5]"))
+
+
+def test_a_proposal_lists_only_some_groups(frame):
+    many = {f"group {place}": 0 for place in range(40)}
+    with pytest.raises(InputError) as caught:
+        auxface.audit(frame[["p"]].assign(**many))
+    assert str(caught.value).count("--group") == 12
 
 
 MARKERS = [

@@ -28,7 +28,7 @@ EITHER = {
     "pred_label", "predicted_label", "predicted_class", "pred_class", "decision", "model_output",
 }  # fmt: skip
 _STEMS = ("prob", "probs", "proba", "probability", "p", "score", "scores", "y_prob", "y_proba", "y_score", "pred",
-          "pred_prob", "softmax", "output")  # fmt: skip
+          "pred_prob", "softmax", "output", "logit", "logits")  # fmt: skip
 GROUP_WORDS = {
     "sex", "gender", "race", "ethnicity", "ethnic", "age", "agegroup", "skin", "skintone", "fitzpatrick", "monk",
     "region", "country", "nationality", "group", "demographic",
@@ -91,6 +91,23 @@ def named_like_scores(free: Sequence[str]) -> list[str]:
         if any(plain_name(name).startswith(f"{stem}_") or plain_name(name).endswith(f"_{stem}") for stem in _STEMS)
         and plain_name(name) not in EITHER
     ]
+
+
+def decision_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return pairs of columns with true labels and decisions, such as ``age`` or ``true_age`` and ``predicted_age``.
+
+    >>> decision_pairs(["emotion", "predicted_emotion", "gt_sex", "sex_pred", "confidence"])
+    [('emotion', 'predicted_emotion'), ('gt_sex', 'sex_pred')]
+    """
+    places = {plain_name(name): name for name in names}
+    found = []
+    for plain, name in places.items():
+        base = re.sub("^(pred|predicted)_|_(pred|predicted|prediction)$", "", plain)
+        if base and base != plain:
+            forms = (f"true_{base}", f"gt_{base}", f"{base}_true", f"{base}_gt", f"real_{base}", f"actual_{base}", base)
+            true = next((places[form] for form in forms if form in places), None)
+            found += [] if true is None else [(true, name)]
+    return found
 
 
 def holds_decisions(column: pd.Series, labels: Sequence[str]) -> bool | None:

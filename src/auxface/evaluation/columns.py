@@ -27,6 +27,7 @@ from auxface.evaluation.column_names import (
     TRUE,
     VIDEO,
     class_scores,
+    decision_pairs,
     holds_decisions,
     is_numeric,
     named_like,
@@ -236,19 +237,25 @@ def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> 
 def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: _Found, where: str) -> None:
     """Add the true labels, scores and decisions of a table that does not follow the naming scheme of auxface."""
     free = [name for name in map(str, frame.columns) if name not in named.values()]
-    true = named[columns.true] if columns.true else _one(named_like(free, TRUE))
+    predicted = named[columns.predicted] if columns.predicted else None
+    known = named_like(free, TRUE)
+    pairs = [] if known or columns.true or columns.score or columns.score_for or predicted else decision_pairs(free)
+    true = named[columns.true] if columns.true else _one(known)
+    if len(pairs) == 1:
+        true, predicted = pairs[0]
     if true is None:
         raise TableError(_several_readings(frame, columns, where, "the true label"))
     task = true.removeprefix("true.") or true
     free = [name for name in free if name != true]
     scores = {label: named[name] for label, name in columns.score_for.items()}
     single = named[columns.score] if columns.score else None
-    predicted = named[columns.predicted] if columns.predicted else None
     every = list(dict.fromkeys(map(text_of, frame[true].dropna().unique())))
     labels = [label for label in every if not is_missing_text(label)]
     if not columns.true:
         found.said.append(f"truth '{true}'")
-    if not scores and single is None:
+    if pairs:
+        found.said.append(f"decisions '{predicted}'")
+    if not scores and single is None and not pairs:
         numeric = [name for name in free if is_numeric(frame[name])]
         # A label such as "unknown" is a class if it has a score.
         scores = class_scores(numeric, every if len(class_scores(numeric, every)) == len(every) else labels)
@@ -399,16 +406,23 @@ def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: s
         (one for one in [*scores, *numeric] if one != true and is_numeric(frame[one])), "COLUMN"
     )
     several = {"the true label": trues, "the score": list(dict.fromkeys(scores))}[what]
-    parts = ["--true", true, *_score_options(frame, true, several if what == "the score" else [], score)]
-    for name in free:
-        if set(plain_name(name).split("_")) & GROUP_WORDS and name not in (true, score):
-            parts += ["--group", name]
+    pairs = decision_pairs(free)
+    if what == "the true label" and pairs and not columns.score:
+        parts = ["--true", pairs[0][0], "--predicted", pairs[0][1]]
+    else:
+        parts = ["--true", true, *_score_options(frame, true, several if what == "the score" else [], score)]
+    groups = [name for name in free if set(plain_name(name).split("_")) & GROUP_WORDS and name not in parts]
+    for name in groups[:_MOST_SPELLED]:
+        parts += ["--group", name]
     cluster = next((name for name in free if plain_name(name) in VIDEO | SOURCE), None)
     parts += [] if cluster is None else ["--cluster", cluster]
     why = f"{what} may be {' or '.join(map(repr, several))}"
     if len(several) < 2:
         why = f"no column has a name that denotes {what}"
         why = f"no column true.TASK, and {why}" if what == "the true label" else why
+    if len(several) == 1 and what == "the score":
+        value = str(next(iter(frame[several[0]].dropna()), ""))[:40]
+        why = f"column '{several[0]}' does not hold one number per row (first value: '{value}')"
     return (
         f"{where}: {why}. Columns: {_listed(names)}. Name them with options, such as: {shlex.join(parts)} "
         "(--predicted COLUMN for decisions without scores)"

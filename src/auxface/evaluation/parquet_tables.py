@@ -97,7 +97,7 @@ def check_repeated(path: Path, names: list[str], chosen: list[str]) -> None:
     """
     repeated = sorted({name for name in chosen if names.count(name) > 1})
     if repeated:
-        raise TableError(f"{path}: column '{repeated[0]}' occurs twice")
+        raise TableError(f"{path}: column '{repeated[0]}' occurs twice; rename or remove one of the two")
 
 
 def _uncompressed(metadata: pq.FileMetaData, used: set[str]) -> int:

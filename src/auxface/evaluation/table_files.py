@@ -1,7 +1,8 @@
 """Read table files: Parquet, CSV with any separator and encoding, JSON lines and Excel, compressed or not.
 
 The file type is determined from the content, not from the name. Text is decoded as UTF-8, UTF-16 or, if it is neither,
-Windows-1252. The separator is whichever of ``, ; tab |`` occurs most often in the header line.
+Windows-1252. The separator is whichever of ``, ; tab |`` occurs most often in the header line, or a space if none does.
+Lines before the header line that start with ``#`` are comments.
 
 >>> separator("a;b;c"), separator("'a, b'|c|d")
 (';', '|')
@@ -158,10 +159,11 @@ def json_lines(text: str, path: Path) -> list[dict[str, Any]]:
 
 
 def separator(line: str) -> str:
-    """Return the separator of a header line, or a comma if it contains none; quoted text is ignored."""
+    """Return the separator of a header line; quoted text is ignored."""
     quote = next((letter for letter in line if letter in "\"'"), '"')
     plain = "".join(line.split(quote)[::2])
-    return max(_SEPARATORS, key=lambda one: (plain.count(one), -_SEPARATORS.index(one)))
+    found = max(_SEPARATORS, key=lambda one: (plain.count(one), -_SEPARATORS.index(one)))
+    return " " if not plain.count(found) and len(plain.split()) > 1 else found
 
 
 def _limited(file: BinaryIO, path: Path) -> bytes:
@@ -209,24 +211,26 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
         return _chosen(path, _table_of_objects(json.loads(content) if lines is None else lines), used, notes)
     if not text.strip():
         raise TableError(f"{path}: the file is empty; expected a header line and a row per sample")
-    line = text.splitlines()[0]
+    lines = text.splitlines(keepends=True)
+    comments = _comment_lines(lines)
+    line = lines[comments].rstrip("\r\n")
     between = separator(line)
     # Programs that pad columns write a space after every separator of the header line.
-    padded = line.count(between) > 0 and line.count(between + " ") == line.count(between)
+    padded = between == " " or (line.count(between) > 0 and line.count(between + " ") == line.count(between))
     given = next(csv.reader([line], delimiter=between, skipinitialspace=padded), [])
     names = [name.strip() for name in given]
     if given and all(is_number(name) for name in names):
         raise TableError(f"{path}: the first line holds numbers; expected a header line with column names")
     chosen = used(names)
     check_repeated(path, names, chosen)
-    _check_lengths(path, text, between, len(names))
+    _check_lengths(path, lines[comments:], between, padded, len(names))
     if not chosen:
         return TableFile(pd.DataFrame(), {}, names, notes)
     # "None" and "NA" are valid names of classes and levels, so only empty fields count as missing.
     unique = [name if name in chosen else f"column {place}" for place, name in enumerate(names)]
     frame = pd.read_csv(
         file, sep=between, names=unique, usecols=chosen, header=0, encoding=encoding, keep_default_na=False,
-        na_values=[""], skipinitialspace=padded, dtype=_as_categories(chosen),
+        na_values=[""], skipinitialspace=padded, skiprows=comments, dtype=_as_categories(chosen),
     )  # fmt: skip
     frame.columns = [names[place] for place in sorted(names.index(name) for name in chosen)]
     for name in _TEXTS & set(frame.columns):
@@ -236,17 +240,39 @@ def _read_text(path: Path, file: BinaryIO, used: Callable[[list[str]], list[str]
 
 
 def _table_of_objects(rows: Any) -> pd.DataFrame:
-    """Return a table of JSON objects; the values of an object within a row are columns such as ``scores.fake``."""
+    """Return a table of JSON objects; the values of an object within a row are columns such as ``scores.fake``.
+
+    A single object can also hold the whole table: its columns, as lists or as objects from row to value, or ``columns``
+    and ``data`` (the orients of ``pandas.DataFrame.to_json``).
+    """
+    whole = rows[0] if isinstance(rows, list) and len(rows) == 1 else rows
+    if isinstance(whole, dict) and whole:
+        if isinstance(whole.get("columns"), list) and isinstance(whole.get("data"), list):
+            return pd.DataFrame(whole["data"], columns=whole["columns"])
+        values = list(whole.values())
+        if all(isinstance(one, list) for one in values):
+            return pd.DataFrame(whole)
+        if all(isinstance(one, dict) and one.keys() == values[0].keys() for one in values):
+            return pd.DataFrame({name: list(one.values()) for name, one in whole.items()})
     if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows):
         return pd.json_normalize(rows, max_level=2)
     return pd.DataFrame(rows)
 
 
-def _check_lengths(path: Path, text: str, between: str, columns: int) -> None:
+def _comment_lines(lines: list[str]) -> int:
+    """Return the number of comment lines before the header line; a header line has as many fields as the next line."""
+    count = next((place for place, one in enumerate(lines) if not one.startswith("#")), 0)
+    if not count:
+        return 0
+    between = separator(lines[count])
+    return count - (lines[count - 1].count(between) == lines[count].count(between) > 0)
+
+
+def _check_lengths(path: Path, lines: list[str], between: str, padded: bool, columns: int) -> None:
     """Check that no row at the start of a table has more fields than the header; pandas would drop the excess."""
-    # The last line of the text may be truncated.
-    lines = text.splitlines(keepends=True)[:-1] if len(text) >= 1 << 15 else text.splitlines(keepends=True)
-    for row, fields in enumerate(csv.reader(lines, delimiter=between)):
+    # The last line of a long text may be truncated.
+    lines = lines[:-1] if sum(map(len, lines)) >= 1 << 15 else lines
+    for row, fields in enumerate(csv.reader(lines, delimiter=between, skipinitialspace=padded)):
         if row and any(field.strip() for field in fields[columns:]):
             raise TableError(
                 f"{path}: row {row} has {len(fields)} fields, but the header has {columns}; put fields that contain "
