@@ -106,7 +106,7 @@ def test_formats_are_compared_on_the_same_samples(truth):
 @pytest.mark.parametrize(
     ("own", "other", "sentence", "at_the_top"),
     [
-        (0.5, 1.5, "The lead of ours over it, +", False),
+        (0.5, 1.5, "The lead of ours over the probe, +", False),
         (1.5, 0.5, "ours is worse than the probe; the difference is \u2212", True),
         (1.0, 1.02, "is not significant: there is no evidence", True),
     ],
@@ -134,3 +134,13 @@ def test_a_probe_at_chance_is_named_as_such(truth):
     noise = np.random.default_rng(3).random(len(truth))
     audited.feature_probe = compare_probe(TASK, table, np.stack([1 - noise, noise], axis=1), ("HOG",))
     assert "which is not significantly better than chance" in feature_sentences({"ours": audited})[0]
+    first, second = feature_sentences({"ours": audited, "theirs": audited})
+    assert first.startswith("The probe (HOG) reaches")
+    assert second.startswith("The lead of theirs over the probe")
+
+
+def test_a_file_probe_at_chance_is_described_once(truth):
+    _, found = probed(truth, 0.0)
+    (text,) = file_sentences({"ours": found, "theirs": found})
+    value = f"{found.file_probe.model.value:.3f}"
+    assert text.endswith(f"than chance; ours reaches {value} and theirs reaches {value}.")

@@ -100,48 +100,62 @@ def _difference(metric: str, difference: Estimate) -> Cell:
 
 
 def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
-    """Return sentences on the file-property probe, and on the AUC of each model on images in a common format."""
-    sentences = []
+    """Return sentences on the file-property probe, and on the AUC of each model on images in a common format.
+
+    A probe that is no better than chance is described once for all models that are evaluated on the same samples.
+    """
+    sentences: list[str] = []
+    at_chance: dict[str, list[str]] = {}
     for model, audited in found.items():
         probe, formats = audited.file_probe, audited.same_format
         if probe is not None and probe.value.value is not None and probe.value.low is not None:
             text = f"File properties alone ({listed(map(words, probe.inputs))}) reach {_reached(probe)}"
-            reached = f"{model} reaches {format_value(probe.metric, probe.model.value)}."
+            reached = f"{model} reaches {format_value(probe.metric, probe.model.value)}"
             if probe.explains_half:
                 text += (
-                    f"; {reached} The properties alone reach at least half of the model's advantage over chance: the "
+                    f"; {reached}. The properties alone reach at least half of the model's advantage over chance: the "
                 )
                 text += "model may recognize files rather than faces."
             elif probe.predicts:
                 text += (
-                    f", which is better than chance; {reached} The files differ between classes, and the model may "
+                    f", which is better than chance; {reached}. The files differ between classes, and the model may "
                     "exploit this."
                 )
             else:
-                text += f", which is not significantly better than chance; {reached}"
-            sentences.append(text)
+                at_chance.setdefault(text, []).append(reached)
+                text = ""
+            sentences += [text] if text else []
         if formats is not None:
             sentences.append(_format_sentence(model, audited))
-    return sentences
+    merged = [
+        f"{text}, which is not significantly better than chance; {listed(reached)}."
+        for text, reached in at_chance.items()
+    ]
+    return merged + sentences
 
 
 def feature_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
-    """Return a sentence on the lead of each model over the probe on frozen features."""
-    sentences = []
+    """Return a sentence on the probe on frozen features, and one on the lead of each model over it.
+
+    Models that are evaluated on the same samples have the same probe, which is described once.
+    """
+    sentences: list[str] = []
+    described = ""
     for model, audited in found.items():
         probe = audited.feature_probe
         if probe is None or probe.value.value is None or probe.lead.value is None:
             continue
         chance = "" if probe.predicts else ", which is not significantly better than chance"
-        text = f"The probe ({words(probe.inputs[0])}) reaches {_reached(probe)}{chance}. "
+        about = f"The probe ({words(probe.inputs[0])}) reaches {_reached(probe)}{chance}. "
+        text, described = "" if about == described else about, about
         lead = f"{format_difference(probe.metric, probe.lead.value)}{_ends(probe.metric, probe.lead)}"
         if probe.is_exceeded:
-            text += f"The lead of {model} over it, {lead}, is significant."
+            text += f"The lead of {model} over the probe, {lead}, is significant."
         elif probe.lead.high is not None and probe.lead.high < 0:
             text += f"{model} is worse than the probe; the difference is {lead}."
         else:
             text += (
-                f"The lead of {model} over it, {lead}, is not significant: there is no evidence that what was "
+                f"The lead of {model} over the probe, {lead}, is not significant: there is no evidence that what was "
                 "learned in training helps."
             )
         sentences.append(text)
