@@ -19,6 +19,7 @@ import pandas as pd
 from auxface.data.faces.detection import make_detector
 from auxface.data.images.decode import UnreadableImage, read_image
 from auxface.data.manifest import read_manifest
+from auxface.evaluation import Estimate
 from auxface.evaluation.detection_failure import DetectionFailures, failure_to_detect
 from auxface.progress import progress_bar
 
@@ -30,10 +31,10 @@ def missed_faces(table: pd.DataFrame, weights: Path | None, margin: float) -> tu
     detectors = {name: make_detector(name, weights) for name in ("yunet", "haar")}
     missed: dict[str, list[bool]] = {name: [] for name in detectors}
     readable = []
-    with progress_bar("detect", len(table), "images") as advance:
-        for path in table["path"]:
+    with progress_bar("detect", len(paths), "images") as advance:
+        for path in paths:
             try:
-                image = read_image(Path(path))
+                image = read_image(path)
             except UnreadableImage as error:
                 print(f"{path}: {error}; the image is not counted")
                 readable.append(False)
@@ -47,6 +48,15 @@ def missed_faces(table: pd.DataFrame, weights: Path | None, margin: float) -> tu
     return missed, readable
 
 
+def cell_text(failures: Estimate) -> str:
+    """Return a fraction with its interval, or a dash if the level has too few images."""
+    if failures.value is None:
+        return "–"
+    if failures.low is None:
+        return f"{failures.value:.1%}"
+    return f"{failures.value:.1%} ({failures.low:.1%} to {failures.high:.1%})"
+
+
 def markdown_table(found: Mapping[str, DetectionFailures], group: str) -> str:
     """Return a Markdown table with one row per level of a group and one column per detector."""
     lines = [f"| {group} | images | " + " | ".join(NAMES[name] for name in found) + " |"]
@@ -55,10 +65,7 @@ def markdown_table(found: Mapping[str, DetectionFailures], group: str) -> str:
     rows = {"all": [one.overall for one in found.values()]}
     rows |= {level: [one.groups[group][level] for one in found.values()] for level in first.groups[group]}
     for level, cells in rows.items():
-        texts = [
-            f"{one.value:.1%}" if one.low is None else f"{one.value:.1%} ({one.low:.1%} to {one.high:.1%})"
-            for one in cells
-        ]
+        texts = [cell_text(one) for one in cells]
         lines.append(f"| {level} | {cells[0].n:,} | " + " | ".join(texts) + " |")
     return "\n".join(lines)
 
@@ -77,7 +84,7 @@ def main() -> None:
     for first, second in (("race", "gender"), ("race", "age_group")):
         table[f"{first} x {second}"] = table[first].astype(str) + ", " + table[second].astype(str)
         groups.append(f"{first} x {second}")
-    missed, readable = missed_faces(table, arguments.weights, arguments.margin)
+    missed, readable = missed_faces(manifest.paths(), arguments.weights, arguments.margin)
     table = table[pd.Series(readable)]
     found = {}
     for name, failed in missed.items():

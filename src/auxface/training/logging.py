@@ -9,6 +9,7 @@ Example::
 """
 
 import json
+import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -147,14 +148,21 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
+_GEOMETRIC = ".gradient_ratio"
+# A step with a gradient of zero, whose logarithm is infinite, counts as this ratio.
+_LEAST_RATIO = 1e-4
+
+
 @dataclass
 class RunningMeans:
     """Means of scalars over steps, kept on the device.
 
-    Each scalar is divided by the number of steps that logged it, because not every objective runs in every step.
+    Each scalar is divided by the number of steps that logged it, because not every objective runs in every step. The
+    mean of gradient ratios is geometric, because a single step with a very small gradient of the task would determine
+    an arithmetic mean.
 
     Attributes:
-        totals: sum of each scalar by name, float32.
+        totals: sum of each scalar by name, float32; for gradient ratios, the sum of the logarithms.
         steps: number of steps that contribute to each sum.
     """
 
@@ -163,14 +171,18 @@ class RunningMeans:
 
     def add(self, logs: dict[str, Tensor]) -> None:
         """Add the scalars logged by a step."""
-        for name, value in logs.items():
-            self.totals[name] = self.totals[name] + value.float() if name in self.totals else value.float()
+        for name, logged in logs.items():
+            value = logged.float()
+            if name.endswith(_GEOMETRIC):
+                value = value.clamp_min(_LEAST_RATIO).log()
+            self.totals[name] = self.totals[name] + value if name in self.totals else value
             self.steps[name] = self.steps.get(name, 0) + 1
 
     def compute(self, accelerator: Accelerator) -> dict[str, float]:
         """Return the mean of each scalar over steps and processes."""
         means = {name: total / self.steps[name] for name, total in self.totals.items()}
-        return mean_over_processes(accelerator, means)
+        reduced = mean_over_processes(accelerator, means)
+        return {name: math.exp(mean) if name.endswith(_GEOMETRIC) else mean for name, mean in reduced.items()}
 
 
 @dataclass
