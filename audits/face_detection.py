@@ -10,7 +10,7 @@ with 95% intervals; ``failures.md`` contains the same as tables.
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,9 @@ from auxface.progress import progress_bar
 NAMES = {"yunet": "YuNet", "haar": "Haar cascade"}
 
 
-def missed_faces(table: pd.DataFrame, weights: Path | None, margin: float) -> tuple[dict[str, list[bool]], list[bool]]:
+def missed_faces(
+    paths: Sequence[Path], weights: Path | None, margin: float
+) -> tuple[dict[str, list[bool]], list[bool]]:
     """Return for each detector whether it found no face in each image, and whether each image could be read."""
     detectors = {name: make_detector(name, weights) for name in ("yunet", "haar")}
     missed: dict[str, list[bool]] = {name: [] for name in detectors}
