@@ -302,6 +302,16 @@ def test_a_few_folders_of_image_paths_are_not_taken_for_people(frame):
     assert any("in only 3 folders" in note and "--cluster" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("folders", "noted"), [(20, True), (2, False)])
+def test_a_note_names_paths_whose_folders_may_be_clusters(frame, folders, noted):
+    paths = [f"data/{place % folders}/{place}.png" for place in range(len(frame))]
+    notes = auxface.audit(frame.assign(path=paths), resamples=100).notes
+    assert any("in 20 folders" in note and "--cluster path" in note for note in notes) == noted
+    found = auxface.audit(frame.assign(path=paths), cluster="path", resamples=100)
+    assert found.models["table"].clusters == folders
+    assert not any("--cluster path" in note for note in found.notes)
+
+
 def test_similarities_are_measured_as_verification(frame):
     table = frame.rename(columns={"y": "same", "p": "cosine"}).assign(cosine=2 * frame["p"] - 1)
     with pytest.raises(InputError, match="--kind verification"):

@@ -38,7 +38,8 @@ SOURCE = {
     "source", "source_id", "subject", "subject_id", "person", "person_id", "identity", "identity_id", "participant",
     "participant_id", "speaker", "speaker_id", "actor", "actor_id", "user_id", "patient_id", "celebrity",
 }  # fmt: skip
-
+PATHS = {"path", "image_path", "img_path", "file_path", "filepath", "image", "img", "file", "filename", "file_name",
+         "image_file", "frame_path"}  # fmt: skip
 
 POSE = {f"{prefix}{angle}" for prefix in ("", "head_", "pose_", "face_") for angle in ("yaw", "pitch", "roll")}
 """Angles of the head."""

@@ -21,6 +21,7 @@ from auxface.evaluation.cell_values import is_missing_text, to_numbers
 from auxface.evaluation.column_names import (
     EITHER,
     GROUP_WORDS,
+    PATHS,
     POSE,
     SCORE,
     SOURCE,
@@ -170,6 +171,8 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         chosen["cluster"] = _clusters(frame[named[columns.cluster_column]])
     elif not has_our_names(names, columns):
         _find_clusters(frame, chosen, found)
+        if columns.cluster == "auto" and not {"video", "source"} & set(chosen.columns):
+            found.notes += _folder_notes(frame, found)
     notes = [*([f"Recognized: {', '.join(found.said)}."] if found.said else []), *found.notes]
     skipped = [name for name in names if name not in found.renamed and name not in named.values()]
     return chosen, notes + unused_note([name for name in skipped if name not in found.used])
@@ -361,6 +364,19 @@ def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> 
             found.said.append(f"{'videos' if target == 'video' else 'sources'} {folder}'{name}'")
         elif target in chosen:
             del chosen[target]
+
+
+def _folder_notes(frame: pd.DataFrame, found: _Found) -> list[str]:
+    """Return a note for each unused column of image paths whose folders may be videos or people."""
+    notes = []
+    for name in named_like([one for one in map(str, frame.columns) if one not in found.renamed], PATHS):
+        folders = _clusters(frame[name]).nunique()
+        if folders < frame[name].nunique() and _FEWEST_FOLDERS <= folders <= len(frame) / 2:
+            notes.append(
+                f"Every row is its own cluster, but the images in '{name}' are in {folders:,} folders. If each folder is "
+                f"a video or a person, the intervals are too narrow without --cluster {shlex.quote(name)}."
+            )
+    return notes
 
 
 def _clusters(column: pd.Series) -> pd.Series:
