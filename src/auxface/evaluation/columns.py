@@ -373,8 +373,8 @@ def _folder_notes(frame: pd.DataFrame, found: _Found) -> list[str]:
         folders = _clusters(frame[name]).nunique()
         if folders < frame[name].nunique() and _FEWEST_FOLDERS <= folders <= len(frame) / 2:
             notes.append(
-                f"Every row is its own cluster, but the images in '{name}' are in {folders:,} folders. If each folder is "
-                f"a video or a person, the intervals are too narrow without --cluster {shlex.quote(name)}."
+                f"Every row is its own cluster, but the images in '{name}' are in {folders:,} folders. If each folder "
+                f"is a video or a person, the intervals are too narrow without --cluster {shlex.quote(name)}."
             )
     return notes
 
