@@ -47,9 +47,24 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         overwrite: whether an existing file may be replaced.
 
     Raises:
-        InputError: the file exists and ``overwrite`` is false, or ``path`` is a folder.
+        InputError: the file exists and ``overwrite`` is false, ``path`` is a folder, or it cannot be created.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder, but the output must be a file; choose another output")
     if path.exists() and not overwrite:
         raise InputError(f"{path} already exists; choose another output or add --overwrite")
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Check that an output file or folder can be created or, if it is an existing folder, that it can be written.
+
+    Raises:
+        InputError: the permissions or the file system do not allow it, or a parent is not a folder.
+    """
+    place = Path(os.path.abspath(path))
+    folder = next(one for one in (place, *place.parents) if os.path.lexists(one) and (one != place or one.is_dir()))
+    if not folder.is_dir():
+        raise InputError(f"{path}: {folder} is a file, not a folder; choose another output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: no permission to write in {folder}; change it, or choose another output")

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from auxface.atomic import check_writable
 from auxface.errors import InputError
 from auxface.folder_record import (
     ANYTHING,
@@ -41,11 +42,13 @@ def check_output_folder(folder: Path, overwrite: bool) -> None:
         overwrite: whether files that auxface wrote there may be replaced.
 
     Raises:
-        InputError: ``folder`` is a file; ``overwrite`` is false and the folder is not empty; or ``overwrite`` is true
-            and the folder contains a file that auxface did not write or that has changed since auxface wrote it.
+        InputError: ``folder`` is a file or cannot be written; ``overwrite`` is false and the folder is not empty; or
+            ``overwrite`` is true and the folder contains a file that auxface did not write or that has changed since
+            auxface wrote it.
     """
     place = _resolved(folder)
     if not place.exists():
+        check_writable(folder)
         return
     if not place.is_dir():
         raise InputError(f"{folder} is a file, but the output must be a folder; choose another output")
@@ -54,10 +57,11 @@ def check_output_folder(folder: Path, overwrite: bool) -> None:
             raise InputError(
                 f"{folder} already exists; choose another output, or add --overwrite to replace what auxface wrote"
             )
-        return
-    foreign = _first_foreign(place)
-    if foreign is not None:
-        raise _refusal(folder, place, *foreign)
+    else:
+        foreign = _first_foreign(place)
+        if foreign is not None:
+            raise _refusal(folder, place, *foreign)
+    check_writable(folder)
 
 
 def refuse_inputs_inside(folder: Path, inputs: Iterable[Path]) -> None:

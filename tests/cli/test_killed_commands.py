@@ -129,6 +129,7 @@ def record(folder: Path) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("event", "name"), POINTS)
 def test_a_killed_study_is_completed(tmp_path, unbroken, sixty, event, name):
     from auxface.studies.study import study

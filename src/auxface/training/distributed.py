@@ -20,6 +20,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
+from auxface.atomic import check_writable
 from auxface.device import resolve_device
 from auxface.errors import InputError
 from auxface.recipe import Recipe, Train
@@ -180,7 +181,7 @@ def sole_training(folder: Path) -> Iterator[None]:
     ends. Folders that were created are deleted at the end if they are empty.
 
     Raises:
-        InputError: another run is training in the folder.
+        InputError: another run is training in the folder, or the folder cannot be written.
     """
     try:
         import fcntl
@@ -191,6 +192,7 @@ def sole_training(folder: Path) -> Iterator[None]:
     if int(os.environ.get("RANK", "0")) > 0:
         yield
         return
+    check_writable(folder)
     place = Path(os.path.realpath(folder))
     created = [path for path in (place, *place.parents) if not path.exists()]
     place.mkdir(parents=True, exist_ok=True)
