@@ -92,8 +92,10 @@ def refuse_foreign_names(folder: Path, names: Iterable[str]) -> None:
     """Check that files with these names may be written: they do not exist yet, or auxface wrote them.
 
     Raises:
-        InputError: a file was not written by auxface, or has changed since auxface wrote it.
+        InputError: the folder cannot be written, or a file was not written by auxface or has changed since auxface
+            wrote it.
     """
+    check_writable(folder)
     place = _resolved(folder)
     record = read_record(place)
     for name in names:

@@ -76,7 +76,7 @@ def test_each_command_refuses_a_read_only_folder(tmp_path, trained, sixty, small
         ("plan", "--data", sixty, "-o", "ro/a.yaml"),
         ("train", "supervised", "--data", sixty, "-o", "ro/a", *small),
         ("train", "--resume", run),
-        ("texture", "show", picture, "-o", "ro/a.png"),
+        ("texture", "sheet", picture, "-o", "ro/a.png"),
         ("demo", "-o", "ro/a"),
     ]
     for place in (folder, run):

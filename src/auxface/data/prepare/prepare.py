@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from auxface.atomic import atomic_file
+from auxface.atomic import atomic_file, check_writable
 from auxface.data.audio.decoding import check_audio_packages
 from auxface.data.faces import FaceCropper, FaceSettings
 from auxface.data.images.decode import DECODE_VERSION
@@ -119,6 +119,8 @@ def prepare(
         check_audio_packages()
     if out.resolve() == Path(root).resolve():
         raise InputError(f"{out} is also the input of this command; choose another output")
+    if crops is not None:
+        check_writable(crops)
     cropper = FaceCropper(faces, weights) if faces else None
     listing = chosen.read(Path(root), **values)
     _refuse_foreign_tables(out, listing)
