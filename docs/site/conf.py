@@ -6,14 +6,23 @@ of docs/index.md.
 """
 
 import re
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
+from docutils import nodes
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 import auxface
+from auxface import recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = ROOT / "docs" / "index.md"
+# A character of the private use area, which no docstring contains.
+COLON = "\ue000"
 
 project = "auxface"
 author = "The auxface contributors"
@@ -23,7 +32,8 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**"]
 exclude_patterns = [".*", "site", "dist", "runs", "src", "tests", "docs/site"]
 root_doc = "README"
-templates_path = ["templates"]
+# Sphinx and autosummary read relative paths from different folders.
+templates_path = [str(Path(__file__).parent / "templates")]
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["dollarmath"]
@@ -68,7 +78,56 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
         (Path(app.outdir) / "index.html").write_text(page, encoding="utf-8")
 
 
+def hide_signature(app: Sphinx, what: str, name: str, obj: Any, *unused: Any) -> tuple[str, None] | None:
+    """Hide the long constructor of a class whose fields are listed one by one."""
+    return ("", None) if what == "class" and (is_dataclass(obj) or issubclass(obj, BaseModel)) else None
+
+
+def hide_colons(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep Napoleon from reading the words before a colon in the first line of an attribute as the attribute's type."""
+    if what in ("attribute", "property") and lines:
+        lines[0] = lines[0].replace(":", COLON)
+
+
+def restore_colons(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Undo `hide_colons` after Napoleon has read the lines."""
+    lines[:] = [line.replace(COLON, ":") for line in lines]
+
+
+def describe_keys(app: Sphinx, doctree: nodes.document) -> None:
+    """Write the type of a recipe key as ``int (>= 1)`` instead of Pydantic's metadata, followed by its default."""
+    for signature in doctree.findall(addnodes.desc_signature):
+        section, _, key = signature.get("fullname", "").rpartition(".")
+        if signature.get("module") != "auxface.recipe" or not section:
+            continue
+        field = getattr(getattr(recipe, section, None), "__pydantic_fields__", {}).get(key)
+        for node in signature.findall(addnodes.desc_annotation):
+            node.children = [nodes.Text(readable_type(node.astext()))]
+        if field is not None and (default := field.get_default(call_default_factory=True)) is not PydanticUndefined:
+            # The defaults of a section are on its own page.
+            if not isinstance(default, BaseModel):
+                signature += addnodes.desc_annotation("", f" = {default!r}")
+
+
+def readable_type(text: str) -> str:
+    """Return the text of an annotation without Pydantic's classes."""
+    text = re.sub(r"FieldInfo\(annotation=NoneType, required=True, metadata=\[(.*?)\]\)", r"\1", text)
+    for metadata in (", _PydanticGeneralMetadata(union_mode='left_to_right')", ", SerializeAsAny()"):
+        text = text.replace(metadata, "")
+    for name, sign in (("Ge", ">="), ("Gt", ">"), ("Le", "<="), ("Lt", "<")):
+        text = re.sub(rf"{name}\({name.lower()}=([^)]*)\)", rf"{sign} \1", text)
+    innermost = re.compile(r"Annotated\[((?:(?!Annotated\[)(?:[^\[\]]|\[[^\[\]]*\]))*)\]")
+    while found := innermost.search(text):
+        kind, *bounds = re.split(r", (?=[<>])", found[1], maxsplit=1)
+        text = text[: found.start()] + kind + "".join(f" ({bound})" for bound in bounds) + text[found.end() :]
+    return text
+
+
 def setup(app: Sphinx) -> None:
     """Connect the functions of this file to the build."""
+    app.connect("doctree-read", describe_keys)
+    app.connect("autodoc-process-docstring", hide_colons, priority=400)
+    app.connect("autodoc-process-docstring", restore_colons, priority=600)
+    app.connect("autodoc-process-signature", hide_signature)
     app.connect("source-read", add_navigation)
     app.connect("build-finished", write_index)
