@@ -103,10 +103,10 @@ def describe_keys(app: Sphinx, doctree: nodes.document) -> None:
         field = getattr(getattr(recipe, section, None), "__pydantic_fields__", {}).get(key)
         for node in signature.findall(addnodes.desc_annotation):
             node.children = [nodes.Text(readable_type(node.astext()))]
-        if field is not None and (default := field.get_default(call_default_factory=True)) is not PydanticUndefined:
-            # The defaults of a section are on its own page.
-            if not isinstance(default, BaseModel):
-                signature += addnodes.desc_annotation("", f" = {default!r}")
+        default = PydanticUndefined if field is None else field.get_default(call_default_factory=True)
+        # The defaults of a section are on its own page.
+        if default is not PydanticUndefined and not isinstance(default, BaseModel):
+            signature += addnodes.desc_annotation("", f" = {default!r}")
 
 
 def readable_type(text: str) -> str:
