@@ -80,7 +80,10 @@ def write_index(app: Sphinx, error: Exception | None) -> None:
 
 def hide_signature(app: Sphinx, what: str, name: str, obj: Any, *unused: Any) -> tuple[str, None] | None:
     """Hide the long constructor of a class whose fields are listed one by one."""
-    return ("", None) if what == "class" and (is_dataclass(obj) or issubclass(obj, BaseModel)) else None
+    if what != "class":
+        return None
+    listed = issubclass(obj, BaseModel) or (is_dataclass(obj) and "Attributes:" in (obj.__doc__ or ""))
+    return ("", None) if listed else None
 
 
 def hide_colons(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
