@@ -39,7 +39,7 @@ def detector_tables(samples: pd.DataFrame) -> dict[str, pd.DataFrame]:
     columns = {"ensemble": "ensemble_score"}
     columns |= {str(one).removeprefix("prob_"): str(one) for one in samples.columns if str(one).startswith("prob_")}
     return {
-        name: samples[["id", "label", "generator"]].assign(score=samples[column])
+        name: samples[["source", "label", "generator"]].assign(score=samples[column])
         for name, column in columns.items()
         if name not in PROVENANCE and samples[column].notna().mean() >= 0.9
     }
@@ -50,7 +50,7 @@ def is_held_out(samples: pd.DataFrame) -> pd.Series:
 
     The halves are determined by a hash, so that they do not depend on the order of the rows.
     """
-    key = samples["generator"].where(samples["label"] == "fake", samples["id"])
+    key = samples["generator"].where(samples["label"] == "fake", samples["source"])
     return pd.Series([hashlib.sha256(str(one).encode()).digest()[0] % 2 == 0 for one in key], key.index)
 
 
@@ -93,6 +93,8 @@ def main() -> None:
     if not accepted(package.read_text("licenses/LICENSE") or ""):
         sys.exit("The licence was not accepted; nothing was written.")
     samples = pd.read_csv(str(package.locate_file("deepsafe/assets/predictions_medium.csv.gz")))
+    # Named as a key of auxface, so that the samples of two detectors are matched.
+    samples = samples.rename(columns={"id": "source"})
     samples = samples[samples["modality"] == arguments.modality].reset_index(drop=True)
     out = arguments.out
     (out / "tables").mkdir(parents=True)

@@ -55,3 +55,12 @@ def test_the_page_ranks_four_models(tmp_path):
     assert [re.findall(r"<td>([^<]*)</td>", row)[0] for row in rows] == ["1", "2 to 3", "2 to 3", "4"]
     assert ">none</td>" in rows[0]
     assert ">weak one</td>" in rows[1]
+
+
+def test_tables_without_keys_are_named_in_one_note():
+    frame = pd.DataFrame({"label": [0, 1] * 30, "score": np.linspace(0, 1, 60)})
+    names = ["one", "two", "three", "four"]
+    audit = auxface.audit([frame] * 4, true="label", score="score", names=names, resamples=100)
+    about = [note for note in audit.notes if "without key columns" in note]
+    assert len(about) == 1
+    assert about[0].startswith("one, two, three and four: ")

@@ -84,13 +84,14 @@ def compare(
     """
     found: list[Comparison] = []
     notes: list[str] = []
+    assumed: dict[str, list[tuple[str, str]]] = {}
     for first, second in combinations(tables, 2):
         matched, how = _matched(tables[first], tables[second])
         if matched is None:
             notes.append(f"{first} and {second} are not compared: {how}.")
             continue
         if how:
-            notes.append(f"{first} and {second}: {how}.")
+            assumed.setdefault(how, []).append((first, second))
         for task in tables[first].tasks:
             if task.name not in {other.name for other in tables[second].tasks}:
                 continue
@@ -121,7 +122,19 @@ def compare(
                 for name, rows in zip((first, second), matched)
             ]
             found += _compared(task, first, second, sides, resampling)
-    return holm(found), notes
+    return holm(found), [*_matching_notes(assumed), *notes]
+
+
+def _matching_notes(assumed: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
+    """Return one note per way of matching rows; its pairs are named together if they are all pairs of their models."""
+    notes = []
+    for how, pairs in assumed.items():
+        names = list(dict.fromkeys(name for pair in pairs for name in pair))
+        if len(pairs) == len(names) * (len(names) - 1) // 2:
+            notes.append(f"{', '.join(names[:-1])} and {names[-1]}: {how}.")
+        else:
+            notes += [f"{first} and {second}: {how}." for first, second in pairs]
+    return notes
 
 
 def same_task(first: ScoredTask, second: ScoredTask) -> bool:
