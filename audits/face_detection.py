@@ -5,7 +5,7 @@
 
 The faces of UTKFace fill their images, but both detectors expect a margin. Each image is therefore extended by a
 quarter of its size on every side, by repeating its edge pixels (``--margin``). ``failures.json`` contains the fractions
-with 95% intervals; ``failures.md`` contains the same as tables.
+with 95% intervals; ``failures.md`` contains the same as tables, and ``failures.svg`` as a figure.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -72,6 +73,31 @@ def markdown_table(found: Mapping[str, DetectionFailures], group: str) -> str:
     return "\n".join(lines)
 
 
+def draw(found: Mapping[str, DetectionFailures], groups: Sequence[str], path: Path) -> None:
+    """Draw the fractions and their intervals, one panel per group and one color per detector."""
+    heights = [len(next(iter(found.values())).groups[group]) for group in groups]
+    figure, panels = plt.subplots(
+        len(groups), 1, sharex=True, height_ratios=heights, figsize=(7, 1.5 + sum(heights) / 3.5)
+    )
+    for group, panel in zip(groups, panels):
+        for shift, (name, color) in zip((-0.15, 0.15), zip(found, ("#01579b", "#bf5700"))):
+            levels = found[name].groups[group]
+            known = [(place, one) for place, one in enumerate(levels.values()) if one.low is not None]
+            ends = [[100 * one.low for _, one in known], [100 * one.high for _, one in known]]
+            places = [place + shift for place, _ in known]
+            panel.hlines(places, *ends, color=color, linewidth=1.5)
+            panel.plot([100 * one.value for _, one in known], places, "o", color=color, markersize=5, label=NAMES[name])
+        panel.set_yticks(range(len(levels)), levels)
+        panel.set_ylim(len(levels) - 0.5, -0.5)
+        panel.set_title(group.replace("_", " "), loc="left", fontsize=10)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(axis="x", color="#dddddd")
+    panels[0].legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    panels[-1].set_xlabel("faces that were not found, %, with 95% intervals")
+    figure.tight_layout()
+    figure.savefig(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("manifest", type=Path)
@@ -95,6 +121,7 @@ def main() -> None:
     text = "\n\n".join(markdown_table(found, group) for group in groups)
     (arguments.out / "failures.md").write_text(text + "\n")
     (arguments.out / "failures.json").write_text(json.dumps({n: one.to_dict() for n, one in found.items()}, indent=1))
+    draw(found, list(manifest.groups), arguments.out / "failures.svg")
     print(text)
 
 
