@@ -249,5 +249,5 @@ def test_api_and_card_state_what_is_not_learned(saved, face):
         assert answers["forged"]["learned"] is None
         described = client.get("/model").json()["tasks"][0]
         assert described["evidence"]["glad"]["low"] == 0.45
-        assert "| mood | glad | 0.550 (0.450 to 0.700) | 0.50 | 40 | no |" in model_card(config)
+        assert "| mood | glad | 0.550 (0.450 to 0.700) | - | 40 | no |" in model_card(config)
         assert "<td>mood</td><td>glad</td>" in client.get("/card").text
