@@ -60,6 +60,10 @@ def test_each_command_refuses_a_read_only_folder(tmp_path, trained, sixty, small
     shutil.copytree(trained, run)
     rows = "".join(f"{number % 2},0.{number},{'ab'[number % 3 // 2]}\n" for number in range(10))
     (tmp_path / "t.csv").write_text(f"true.forged,score.forged,group.sex\n{rows}")
+    (tmp_path / "study.yaml").write_text(
+        f"name: s\nabout: a study\ndata:\n- {{name: d, manifest: {sixty.name}, task: forged}}\n"
+        "methods: {a: {recipe: supervised}}\nseeds: [0]\ncompare: {baseline: a, metric: auc}\n"
+    )
     picture = next(path for path in sorted(image.rglob("*.png")))
     commands = [
         ("audit", "t.csv", "-o", "ro/a"),
@@ -73,10 +77,11 @@ def test_each_command_refuses_a_read_only_folder(tmp_path, trained, sixty, small
         ("prepare", "synthetic", tmp_path / "ro" / "faces", "-o", tmp_path / "new.parquet"),
         ("data", "show", sixty, "-o", "ro/a.html"),
         ("data", "shard", sixty, "-o", "ro/a"),
-        ("plan", "--data", sixty, "-o", "ro/a.yaml"),
+        ("plan", sixty, "-o", "ro/a.yaml"),
         ("train", "supervised", "--data", sixty, "-o", "ro/a", *small),
         ("train", "--resume", run),
-        ("texture", "sheet", picture, "-o", "ro/a.png"),
+        ("texture", picture, "-o", "ro/a.png"),
+        ("study", "run", "study.yaml", "-o", "ro/a", "--data-root", sixty.parent),
         ("demo", "-o", "ro/a"),
     ]
     for place in (folder, run):

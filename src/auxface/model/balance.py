@@ -15,7 +15,7 @@ Example:
     >>> shared = torch.nn.Parameter(torch.ones(2))
     >>> meter.accumulate({"primary": 4 * shared.sum(), "reconstruction": shared.sum()}, [shared])
     >>> logs = meter.finish({"primary": 1.0, "reconstruction": 2.0})
-    >>> logs["reconstruction.gradient_ratio"], logs["reconstruction.cosine"]
+    >>> logs["reconstruction.gradient_ratio"], round(logs["reconstruction.cosine"], 6)
     (0.5, 1.0)
     >>> meter.weight("reconstruction", ratio=0.3)
     1.2
