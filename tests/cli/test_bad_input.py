@@ -20,6 +20,18 @@ def test_a_missing_column_is_named(refused, sixty, tmp_path, small):
     assert "column 'emotion' is missing" in refused("train", "l_ssat", "--data", "m.parquet", "--out", "run", *small)
 
 
+def test_an_option_with_one_value_is_given_once(refused, tmp_path):
+    (tmp_path / "a.csv").write_text("y,p,q\n1,0.9,0.1\n0,0.2,0.8\n")
+    message = refused("audit", "a.csv", "--true", "y", "--score", "p", "--score=q", "-o", "out")
+    assert "--score is given 2 times" in message
+    assert "--out is given 2 times" in refused("audit", "a.csv", "-o", "x", "--out", "y")
+
+
+def test_a_folder_is_no_table(refused, tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert "folder: a folder, not a table; expected a table: .parquet" in refused("audit", "folder", "-o", "out")
+
+
 def test_a_web_page_is_no_table(refused, tmp_path):
     (tmp_path / "page.html").write_text("<!DOCTYPE html>\n<html><body>a,b</body></html>\n")
     for command in (("audit", "page.html"), ("prepare", "table", "page.html", "--label", "a")):

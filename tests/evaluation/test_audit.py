@@ -78,7 +78,7 @@ def test_a_bad_table_gives_one_line_and_no_files(run, tables, tmp_path):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ({"names": ["x"]}, "1 names for 2 tables"),
+        ({"names": ["x"]}, "1 name for 2 tables"),
         ({"names": ["x", "x"]}, "both called 'x'"),
         ({"tasks": ["age"]}, "no task 'age'"),
         ({"split": "val"}, "no rows of split 'val'"),

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 import auxface
-from auxface.evaluation import Comparison, Estimate, ranks
+from auxface.evaluation import Comparison, Estimate, Rank, ranks
 
 
 def compared(first, second, value, *, significant, metric="auc"):
@@ -34,9 +35,15 @@ def test_ranks_leave_room_for_models_that_do_not_differ(metric, sign):
 
 
 def test_comparisons_of_other_tasks_metrics_and_groups_change_no_rank():
-    found = ranks("ab", [compared("a", "b", 0.3, significant=True, metric="accuracy")], "forged", "auc")
-    assert found["a"] == found["b"].__class__(1, 2, ("b",))
-    assert ranks("ab", [compared("a", "b", 0.3, significant=True)], "other", "auc")["b"].best == 1
+    own = compared("a", "b", 0.3, significant=False)
+    others = [
+        compared("a", "b", 0.3, significant=True, metric="accuracy"),
+        replace(compared("a", "b", 0.3, significant=True), task="other"),
+        replace(compared("a", "b", 0.3, significant=True), group="sex"),
+    ]
+    found = ranks("ab", [*others, own], "forged", "auc")
+    assert found == {"a": Rank(1, 2, ("b",)), "b": Rank(1, 2, ("a",))}
+    assert ranks("ab", others, "forged", "auc") == {}
 
 
 def test_the_page_ranks_four_models(tmp_path):
@@ -65,3 +72,45 @@ def test_tables_without_keys_are_named_in_one_note():
     about = [note for note in audit.notes if "without key columns" in note]
     assert len(about) == 1
     assert about[0].startswith("one, two, three and four: ")
+
+
+def shuffled_tables(**columns):
+    """Two models on the same 200 samples, the second in another row order."""
+    random = np.random.default_rng(1)
+    truth = random.integers(0, 2, 200)
+    frames = [
+        pd.DataFrame({"label": truth, "score": expit(strength * truth + random.normal(size=200)), **columns})
+        for strength in (2.0, 0.5)
+    ]
+    return frames, [frames[0], frames[1].sample(frac=1, random_state=2)]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"id": [f"image {number}" for number in range(200)]},
+        {"dataset": "d", "method": "", "source": [f"s{number}" for number in range(200)], "video": "", "frame": 0},
+    ],
+    ids=["id", "key columns"],
+)
+def test_rows_in_another_order_are_matched(columns):
+    first, second = (
+        auxface.audit(tables, true="label", score="score", names=["one", "two"], resamples=100)
+        for tables in shuffled_tables(**columns)
+    )
+    found = [{item.metric: item.difference.value for item in one.comparisons} for one in (first, second)]
+    assert found[0]["auc"] > 0.1
+    assert found[0] == pytest.approx(found[1])
+    assert not any("repeat" in note for note in second.notes)
+
+
+def test_models_that_cannot_be_compared_have_no_ranks(tmp_path):
+    frames = [frame for tables in (shuffled_tables()[1], shuffled_tables()[1]) for frame in tables]
+    frames = [frame.iloc[: 200 - number] for number, frame in enumerate(frames)]
+    audit = auxface.audit(frames, tmp_path / "audit", true="label", score="score", names=list("abcd"), resamples=100)
+    assert ranks("abcd", audit.comparisons, "label", "auc") == {}
+    assert [note for note in audit.notes if note.startswith("a, b, c and d are not compared: ")]
+    page = (tmp_path / "audit" / "report.html").read_text()
+    assert "<h3>Ranks</h3>" not in page
+    assert "comparisons.csv" not in page
+    assert "The models are not compared with each other" in page

@@ -68,7 +68,21 @@ class _Commands(TyperGroup):
         # The first argument of audit is a table, so audit cannot be a command group; a table named "plan" is "./plan".
         if args[:2] == ["audit", "plan"]:
             args = ["audit plan", *args[2:]]
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        _refuse_repeated_options(command, rest)
+        return name, command, rest
+
+
+def _refuse_repeated_options(command: Any, args: list[str]) -> None:
+    """Refuse an option that takes one value and is given several times; click would use the last value silently."""
+    given = args[: args.index("--")] if "--" in args else args
+    for option in getattr(command, "params", ()):
+        if option.param_type_name != "option" or option.multiple or option.is_flag or option.count:
+            continue
+        names = [*option.opts, *option.secondary_opts]
+        count = sum(one in names or one.partition("=")[0] in names for one in given)
+        if count > 1:
+            raise _UsageError(f"{option.opts[0]} is given {count} times; it takes one value")
 
 
 def _doctor(as_json: Json = False) -> None:

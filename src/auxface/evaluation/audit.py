@@ -212,7 +212,10 @@ def _names(
 ) -> list[str]:
     if names:
         if len(names) != len(paths):
-            raise InputError(f"{len(names)} names for {len(paths)} tables; give one name per table")
+            raise InputError(
+                f"{len(names)} {'name' if len(names) == 1 else 'names'} for {len(paths)} "
+                f"{'table' if len(paths) == 1 else 'tables'}; give one name per table"
+            )
         if len(set(names)) < len(names) and not matrix:
             raise InputError(
                 f"two tables are both called '{_repeated(names)}'; give each its own name, or add --matrix"

@@ -41,6 +41,8 @@ SOURCE = {
 PATHS = {"path", "image_path", "img_path", "file_path", "filepath", "image", "img", "file", "filename", "file_name",
          "image_file", "frame_path"}  # fmt: skip
 
+# Columns with these names identify the sample of a row if their values are unique.
+SAMPLES = {"id", "uid", "uuid", "sample", "sample_id", "image_id", "img_id", "face_id", "example_id", "row_id"}
 POSE = {f"{prefix}{angle}" for prefix in ("", "head_", "pose_", "face_") for angle in ("yaw", "pitch", "roll")}
 """Angles of the head."""
 

@@ -23,6 +23,7 @@ from auxface.evaluation.column_names import (
     GROUP_WORDS,
     PATHS,
     POSE,
+    SAMPLES,
     SCORE,
     SOURCE,
     TRUE,
@@ -36,7 +37,7 @@ from auxface.evaluation.column_names import (
     plain_name,
 )  # fmt: skip
 from auxface.evaluation.groups import MOST_CROSSED, natural_order
-from auxface.evaluation.predictions import KEY, TableError, text_of
+from auxface.evaluation.predictions import KEY, SAMPLE, TableError, text_of
 from auxface.plugins import nearest
 
 # Additional columns of a table of predictions on corrupted images.
@@ -173,6 +174,8 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         _find_clusters(frame, chosen, found)
         if columns.cluster == "auto" and not {"video", "source"} & set(chosen.columns):
             found.notes += _folder_notes(frame, found)
+    if not has_our_names(names, columns):
+        _find_samples(frame, chosen, found)
     notes = [*([f"Recognized: {', '.join(found.said)}."] if found.said else []), *found.notes]
     skipped = [name for name in names if name not in found.renamed and name not in named.values()]
     return chosen, notes + unused_note([name for name in skipped if name not in found.used])
@@ -362,8 +365,21 @@ def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> 
             found.used.add(name)
             folder = "the folders of " if folders else ""
             found.said.append(f"{'videos' if target == 'video' else 'sources'} {folder}'{name}'")
-        elif target in chosen:
+        elif target in chosen and not {*KEY} <= {*chosen.columns}:
             del chosen[target]
+
+
+def _find_samples(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> None:
+    """Add the column ``sample`` if a column such as id is unique, so that the rows of two tables can be matched."""
+    if {*KEY} <= {*chosen.columns}:
+        return
+    free = [name for name in map(str, frame.columns) if name not in found.renamed and name not in found.used]
+    for name in named_like(free, SAMPLES):
+        if frame[name].is_unique and frame[name].notna().all():
+            chosen[SAMPLE] = frame[name].map(text_of)
+            found.used.add(name)
+            found.said.append(f"samples '{name}'")
+            return
 
 
 def _folder_notes(frame: pd.DataFrame, found: _Found) -> list[str]:

@@ -17,7 +17,7 @@ from auxface.evaluation.groups import NOT_STATED, Partition, by_group, whole
 from auxface.evaluation.intervals import Draws, Estimate
 from auxface.evaluation.measure import LevelDraws, measure
 from auxface.evaluation.metrics import METRICS, decision_metric
-from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, scored_rows
+from auxface.evaluation.predictions import KEY, SAMPLE, Predictions, ScoredTask, scored_rows
 from auxface.evaluation.resampling import Resampling
 
 SIGNIFICANT = 0.05
@@ -87,11 +87,10 @@ def compare(
     assumed: dict[str, list[tuple[str, str]]] = {}
     for first, second in combinations(tables, 2):
         matched, how = _matched(tables[first], tables[second])
-        if matched is None:
-            notes.append(f"{first} and {second} are not compared: {how}.")
-            continue
         if how:
             assumed.setdefault(how, []).append((first, second))
+        if matched is None:
+            continue
         for task in tables[first].tasks:
             if task.name not in {other.name for other in tables[second].tasks}:
                 continue
@@ -131,9 +130,9 @@ def _matching_notes(assumed: Mapping[str, Sequence[tuple[str, str]]]) -> list[st
     for how, pairs in assumed.items():
         names = list(dict.fromkeys(name for pair in pairs for name in pair))
         if len(pairs) == len(names) * (len(names) - 1) // 2:
-            notes.append(f"{', '.join(names[:-1])} and {names[-1]}: {how}.")
+            notes.append(f"{', '.join(names[:-1])} and {names[-1]}{how}.")
         else:
-            notes += [f"{first} and {second}: {how}." for first, second in pairs]
+            notes += [f"{first} and {second}{how}." for first, second in pairs]
     return notes
 
 
@@ -185,7 +184,8 @@ class Rank:
 def ranks(names: Sequence[str], comparisons: Sequence[Comparison], task: str, metric: str) -> dict[str, Rank]:
     """Return the ranks of models in a metric that all significant differences permit (Mogstad et al., 2024).
 
-    Since the p-values are corrected for all pairs, all ranks are true at once in 95% of tables.
+    Since the p-values are corrected for all pairs, all ranks are true at once in 95% of tables. If a pair was not
+    compared, there are no ranks, and the result is empty.
 
     Args:
         names: names of the models.
@@ -195,8 +195,11 @@ def ranks(names: Sequence[str], comparisons: Sequence[Comparison], task: str, me
     """
     better: dict[str, set[str]] = {name: set() for name in names}
     worse: dict[str, set[str]] = {name: set() for name in names}
-    for item in comparisons:
-        if item.task == task and item.metric == metric and not item.group and is_significant(item):
+    own = [item for item in comparisons if (item.task, item.metric, item.group) == (task, metric, "")]
+    if sum(item.p_holm is not None for item in own) < len(names) * (len(names) - 1) // 2:
+        return {}
+    for item in own:
+        if is_significant(item):
             upper, lower = item.first, item.second
             if ((item.difference.value or 0) > 0) != METRICS[metric].higher_is_better:
                 upper, lower = lower, upper
@@ -334,18 +337,19 @@ def _comparison(
 def _matched(first: Predictions, second: Predictions) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
     """Return the row positions of shared samples in both tables (None if unknown), and a note for the reader."""
     frames = [first.frame, second.frame]
-    if not all(name in frame.columns for frame in frames for name in KEY):
+    keys = next((keys for keys in (KEY, (SAMPLE,)) if all({*keys} <= {*frame.columns} for frame in frames)), None)
+    if keys is None:
         if not _same_truth(first, second):
-            return None, "their rows cannot be matched; add the key columns " + ", ".join(KEY)
+            return None, (
+                " are not compared: their rows cannot be matched; add a column 'id' with the same unique value for the "
+                f"same sample to every table, or the key columns {', '.join(KEY)}"
+            )
         rows = np.arange(len(frames[0]))
-        return (
-            rows,
-            rows,
-        ), "without key columns, their rows are assumed to be the same samples in the same order"
-    codes = combine_codes([column_codes(frames, name) for name in KEY])
+        return (rows, rows), ": without key columns, their rows are assumed to be the same samples in the same order"
+    codes = combine_codes([column_codes(frames, name) for name in keys])
     one, other = codes[: len(frames[0])], codes[len(frames[0]) :]
     _, at_one, at_other = np.intersect1d(one, other, assume_unique=True, return_indices=True)
-    return ((at_one, at_other), "") if len(at_one) else (None, "they have no sample in common")
+    return ((at_one, at_other), "") if len(at_one) else (None, " are not compared: they have no sample in common")
 
 
 def _same_truth(first: Predictions, second: Predictions) -> bool:

@@ -235,6 +235,8 @@ def _stack(metric: str, levels: Mapping[str, LevelDraws]) -> tuple[np.ndarray, l
             return "each level has only one class"
         subset = METRICS[metric].samples if metric in METRICS else "all"
         of = "" if subset == "all" else f" with {subset} samples"
+        if not of and any(metrics[metric].degrees() + 1 < metrics[metric].clusters for metrics in levels.values()):
+            of = " of the rarest class"
         have = "has" if len(measured) == 1 else "have"
         return f"{len(measured)} of {len(levels)} levels {have} {MINIMUM_IN_GAP} clusters{of}; a gap needs 2"
     return np.stack([_widened(name, draws) for name, draws in measured.items()]), list(measured)

@@ -17,6 +17,8 @@ import pandas as pd
 from auxface.task import Task
 
 KEY: tuple[str, ...] = ("dataset", "method", "source", "video", "frame")
+SAMPLE = "sample"
+"""Column with a unique value per row, which identifies a sample in the tables of other programs."""
 ASSUMED = "assumed"
 
 

@@ -84,6 +84,8 @@ def read_table(path: Path, used: Callable[[list[str]], list[str]], parse: Callab
     Raises:
         TableError: the file is missing, is not a table, has a duplicate column, or would take too much memory.
     """
+    if path.is_dir():
+        raise TableError(f"{path}: a folder, not a table; {EXPECTED}")
     if not path.is_file():
         raise TableError(f"{path}: no such file; {EXPECTED}")
     try:

@@ -192,6 +192,8 @@ def _ranking(audit: Audit, task: str, found: Mapping[str, TaskAudit]) -> list[Ra
     if len(values) < _RANKED_FROM:
         return []
     allowed = ranks(list(values), audit.comparisons, task, metric)
+    if not allowed:
+        return []
     places = list(audit.models)
     ordered = sorted(values, key=lambda name: values[name], reverse=METRICS[metric].higher_is_better)
     return [
