@@ -25,17 +25,26 @@ def escaped(text: str) -> str:
 def test_a_cell_is_harmless_and_restored_through_a_file(text):
     cell = escaped(text)
     assert not re.search(r"[\x00-\x1f\x7f-\x9f]", cell)
-    assert not re.match(r"\s*[=+@]", cell)
+    # A number with a sign is no formula.
+    number = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+    assert number.fullmatch(cell) or not re.match(r"\s*[=+@-]", cell)
     content = escape_cells(pd.DataFrame({"name": [text], "n": [1]}, dtype=object)).to_csv(index=False)
     read = restore_cells(pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False))
     assert read["name"].tolist() == [text]
 
 
-@pytest.mark.parametrize("text", ["C:\\x1b\\1.png", "a\\x00b", "\\x5cx1b", "it's", "-1.5", "'quoted'", "a b"])
+@pytest.mark.parametrize(
+    "text", ["+0", "-1,5", "1e-3", "C:\\x1b\\1.png", "a\\x00b", "\\x5cx1b", "it's", "-1.5", "'quoted'", "a b"]
+)
 def test_harmless_text_is_unchanged(text):
     assert escaped(text) == text
     # The same holds for a table that another program wrote.
     assert restore_cells(pd.DataFrame({"name": [text]}))["name"].tolist() == [text]
+
+
+@pytest.mark.parametrize("text", ["+inf", "-nan", "+1_0", "-A1", "- 1+1", "+1+1"])
+def test_text_that_only_python_reads_as_a_number_is_escaped(text):
+    assert escaped(text) == f"'{text}"
 
 
 def test_a_name_with_and_without_an_apostrophe_is_one_level(tmp_path):

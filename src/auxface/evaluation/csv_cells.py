@@ -11,6 +11,7 @@ import pandas as pd
 
 # Text that Excel and LibreOffice interpret as a formula, possibly after apostrophes.
 _FORMULA = re.compile(r"'*\s*[=+\-@]")
+_NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 # Control characters can change the display of a terminal, and end a row for programs that read line by line.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # A control character or a backslash, as it is written in an escaped text.
@@ -33,11 +34,7 @@ def restore_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 def is_number(text: str) -> bool:
     """Return whether a text is a number, with a decimal point or a decimal comma."""
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
+    return _NUMBER.fullmatch(text) is not None
 
 
 def _escaped(text: str) -> str:
