@@ -52,6 +52,11 @@ def named_like(names: Sequence[str], known: set[str]) -> list[str]:
     return [name for name in names if plain_name(name) in known]
 
 
+def sole(names: Sequence[str]) -> str | None:
+    """Return the only name; None if there are none or several."""
+    return names[0] if len(names) == 1 else None
+
+
 def plain_name(name: str) -> str:
     """Return a name in lower case, with "_" between its words."""
     return re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_")

@@ -12,7 +12,6 @@ common names are recognized if they are unambiguous, and a note in the result st
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -21,9 +20,7 @@ from auxface.evaluation.cell_values import is_missing_text, to_numbers
 from auxface.evaluation.column_names import (
     EITHER,
     GROUP_WORDS,
-    PATHS,
     POSE,
-    SAMPLES,
     SCORE,
     SOURCE,
     TRUE,
@@ -35,9 +32,11 @@ from auxface.evaluation.column_names import (
     named_like,
     named_like_scores,
     plain_name,
+    sole,
 )  # fmt: skip
 from auxface.evaluation.groups import MOST_CROSSED, natural_order
-from auxface.evaluation.predictions import KEY, SAMPLE, TableError, text_of
+from auxface.evaluation.predictions import KEY, TableError, text_of
+from auxface.evaluation.row_columns import FoundColumns, clusters_of, find_clusters, find_samples, folder_notes
 from auxface.plugins import nearest
 
 # Additional columns of a table of predictions on corrupted images.
@@ -45,9 +44,6 @@ CONDITION = ("corruption", "severity")
 _PREFIXES = ("group.", "true.", "score.", "predicted.", "property.")
 _OURS = (*KEY, *CONDITION, "split")
 
-_IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-# People of unique image paths are recognized from at least this many folders; fewer folders are probably classes.
-_FEWEST_FOLDERS = 10
 # An error message spells out the options of at most this many classes.
 _MOST_SPELLED = 12
 # A recognized group has at most this many levels. A column with more levels is used only if --group names it.
@@ -138,7 +134,7 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         TableError: no column of true labels or of scores is found, or several are possible.
     """
     names = [str(name) for name in frame.columns]
-    found = _Found({}, [])
+    found = FoundColumns({}, [])
     named = {
         name: find_column(name, names, where) for name in columns.named()
     }  # name given by the caller -> name in the table
@@ -169,13 +165,13 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
     if columns.weight is not None:
         chosen["weight"] = _weights(frame[named[columns.weight]], named[columns.weight], where)
     if columns.cluster_column is not None:
-        chosen["cluster"] = _clusters(frame[named[columns.cluster_column]])
+        chosen["cluster"] = clusters_of(frame[named[columns.cluster_column]])
     elif not has_our_names(names, columns):
-        _find_clusters(frame, chosen, found)
+        find_clusters(frame, chosen, found)
         if columns.cluster == "auto" and not {"video", "source"} & set(chosen.columns):
-            found.notes += _folder_notes(frame, found)
+            found.notes += folder_notes(frame, found)
     if not has_our_names(names, columns):
-        _find_samples(frame, chosen, found)
+        find_samples(frame, chosen, found)
     notes = [*([f"Recognized: {', '.join(found.said)}."] if found.said else []), *found.notes]
     skipped = [name for name in names if name not in found.renamed and name not in named.values()]
     return chosen, notes + unused_note([name for name in skipped if name not in found.used])
@@ -204,16 +200,6 @@ def nested_notes(kinds: Mapping[str, str]) -> list[str]:
     return notes
 
 
-@dataclass
-class _Found:
-    """The columns found so far, by new name, with notes and descriptions of the recognized columns."""
-
-    renamed: dict[str, str]
-    said: list[str]
-    used: set[str] = field(default_factory=set)
-    notes: list[str] = field(default_factory=list)
-
-
 def _property_notes(name: str, column: pd.Series) -> list[str]:
     """Return a note on a property that forms no segments, or that counts as text because of a few values."""
     values = column.dropna()
@@ -240,13 +226,15 @@ def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> 
             raise TableError(f"{where}: {option} requires --true; add --true, such as --true {task}, or omit {option}")
 
 
-def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: _Found, where: str) -> None:
+def _find_truth(
+    frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: FoundColumns, where: str
+) -> None:
     """Add the true labels, scores and decisions of a table that does not follow the naming scheme of auxface."""
     free = [name for name in map(str, frame.columns) if name not in named.values()]
     predicted = named[columns.predicted] if columns.predicted else None
     known = named_like(free, TRUE)
     pairs = [] if known or columns.true or columns.score or columns.score_for or predicted else decision_pairs(free)
-    true = named[columns.true] if columns.true else _one(known)
+    true = named[columns.true] if columns.true else sole(known)
     if len(pairs) == 1:
         true, predicted = pairs[0]
     if true is None:
@@ -272,7 +260,7 @@ def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str],
             own = [name for name in named_like(free, SCORE) if is_numeric(frame[name])]
             candidates = own or [name for name, decides in either.items() if decides is False]
             candidates += [] if own else [name for name in named_like_scores(free) if name not in candidates]
-            single = _one(candidates)
+            single = sole(candidates)
             if len(candidates) > 1:
                 raise TableError(_several_readings(frame, columns, where, "the score"))
         decided = [name for name, decides in either.items() if decides]
@@ -297,7 +285,7 @@ def _find_truth(frame: pd.DataFrame, columns: Columns, named: Mapping[str, str],
         found.renamed[predicted] = f"predicted.{task}"
 
 
-def _find_groups(frame: pd.DataFrame, found: _Found) -> None:
+def _find_groups(frame: pd.DataFrame, found: FoundColumns) -> None:
     groups = []
     for name in map(str, frame.columns):
         words = set(plain_name(name).split("_"))
@@ -327,7 +315,7 @@ def _find_groups(frame: pd.DataFrame, found: _Found) -> None:
         found.said.append("groups " + ", ".join(f"'{name}'" for name in groups))
 
 
-def _find_pose(frame: pd.DataFrame, found: _Found, named: Sequence[str]) -> list[str]:
+def _find_pose(frame: pd.DataFrame, found: FoundColumns, named: Sequence[str]) -> list[str]:
     """Return the numeric columns named yaw, pitch or roll, in which weak segments are searched."""
     pose = [
         name
@@ -342,73 +330,6 @@ def _find_pose(frame: pd.DataFrame, found: _Found, named: Sequence[str]) -> list
         found.said.append("properties " + ", ".join(f"'{name}'" for name in pose))
         found.used |= set(pose)
     return pose
-
-
-def _find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> None:
-    """Add the columns ``video`` and ``source`` if columns with corresponding names have repeated values."""
-    for target, known in (("video", VIDEO), ("source", SOURCE)):
-        name = _one([name for name in named_like(list(map(str, frame.columns)), known)])
-        if name is None or (name in found.renamed and name != target):
-            continue
-        values = _clusters(frame[name])
-        folders = len(frame[name].unique()) > values.nunique()
-        if folders and target == "source" and values.nunique() < _FEWEST_FOLDERS:
-            found.notes.append(
-                f"Every row is its own cluster: '{name}' contains one image path per row, in only {values.nunique()} "
-                "folders, which are not taken for people. If they are, write them to a column and name it with "
-                "--cluster."
-            )
-            if target in chosen:
-                del chosen[target]
-        elif values.nunique() < len(values):
-            chosen[target] = values
-            found.used.add(name)
-            folder = "the folders of " if folders else ""
-            found.said.append(f"{'videos' if target == 'video' else 'sources'} {folder}'{name}'")
-        elif target in chosen and not {*KEY} <= {*chosen.columns}:
-            del chosen[target]
-
-
-def _find_samples(frame: pd.DataFrame, chosen: pd.DataFrame, found: _Found) -> None:
-    """Add the column ``sample`` if a column such as id is unique, so that the rows of two tables can be matched."""
-    if {*KEY} <= {*chosen.columns}:
-        return
-    free = [name for name in map(str, frame.columns) if name not in found.renamed and name not in found.used]
-    for name in named_like(free, SAMPLES):
-        if frame[name].is_unique and frame[name].notna().all():
-            chosen[SAMPLE] = frame[name].map(text_of)
-            found.used.add(name)
-            found.said.append(f"samples '{name}'")
-            return
-
-
-def _folder_notes(frame: pd.DataFrame, found: _Found) -> list[str]:
-    """Return a note for each unused column of image paths whose folders may be videos or people."""
-    notes = []
-    for name in named_like([one for one in map(str, frame.columns) if one not in found.renamed], PATHS):
-        folders = _clusters(frame[name]).nunique()
-        if folders < frame[name].nunique() and _FEWEST_FOLDERS <= folders <= len(frame) / 2:
-            notes.append(
-                f"Every row is its own cluster, but the images in '{name}' are in {folders:,} folders. If each folder "
-                f"is a video or a person, the intervals are too narrow without --cluster {shlex.quote(name)}."
-            )
-    return notes
-
-
-def _clusters(column: pd.Series) -> pd.Series:
-    """Return the cluster of each row as text; for unique image paths, the parent folder."""
-    values = column.map(text_of, na_action="ignore").astype(object)
-    known = values.dropna()
-    paths = known.astype(str).str.replace("\\", "/", regex=False)
-    if (
-        len(known)
-        and known.is_unique
-        and paths.map(lambda one: PurePosixPath(str(one)).suffix.lower() in _IMAGES).all()
-    ):
-        folders = paths.map(lambda one: str(PurePosixPath(str(one)).parent))
-        if folders.nunique() > 1:
-            values = values.where(values.isna(), folders.reindex(values.index))
-    return values.where(values.notna(), "")
 
 
 def _weights(column: pd.Series, name: str, where: str) -> pd.Series:
@@ -471,10 +392,6 @@ def _score_options(frame: pd.DataFrame, true: str, scores: Sequence[str], single
     if not 2 < len(classes) <= len(scores):
         return ["--score", single]
     return [part for name in classes[:_MOST_SPELLED] for part in ("--score-for", f"{name}=COLUMN")]
-
-
-def _one(names: Sequence[str]) -> str | None:
-    return names[0] if len(names) == 1 else None
 
 
 def _listed(names: Sequence[str], most: int = 30) -> str:
