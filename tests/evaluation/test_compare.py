@@ -114,3 +114,30 @@ def test_models_that_cannot_be_compared_have_no_ranks(tmp_path):
     assert "<h3>Ranks</h3>" not in page
     assert "comparisons.csv" not in page
     assert "The models are not compared with each other" in page
+
+
+def ids_and(**changes):
+    return {"id": [changes.get(f"s{number}", f"s{number}") for number in range(200)]}
+
+
+def compared_by_id(tables):
+    return auxface.audit(tables, true="label", score="score", names=["one", "two"], resamples=100)
+
+
+@pytest.mark.parametrize("changed", ["s4", None])
+def test_rows_are_not_paired_by_position_if_ids_repeat_or_are_missing(changed):
+    in_order, shuffled = shuffled_tables(**ids_and(s5=changed))
+    assert compared_by_id(in_order).comparisons
+    found = compared_by_id(shuffled)
+    assert not found.comparisons
+    assert any("the ids of the two tables are not in the same order" in note for note in found.notes)
+    count = "0 of its 200 values are missing, and 1 repeat" if changed else "1 of its 200 values are missing, and 0"
+    assert any(f"Column 'id' does not identify the samples: {count}" in note for note in found.notes)
+
+
+def test_shared_samples_with_different_labels_are_not_compared():
+    first, second = shuffled_tables(**ids_and())[1]
+    second.loc[7, "label"] = 1 - second.loc[7, "label"]
+    found = compared_by_id([first, second])
+    assert not found.comparisons
+    assert any("1 of the 200 shared samples has different true labels" in note for note in found.notes)

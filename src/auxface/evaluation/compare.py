@@ -106,6 +106,15 @@ def compare(
             if not both.any():
                 notes.append(f"{first} and {second} are not compared on {task.name}: no sample was scored by both.")
                 continue
+            conflicts = _conflicting_labels(tables[first], tables[second], [rows[both] for rows in matched], task)
+            if conflicts:
+                have = "has" if conflicts == 1 else "have"
+                notes.append(
+                    f"{first} and {second} are not compared on {task.name}: {conflicts:,} of the {int(both.sum()):,} "
+                    f"shared samples {have} different true labels in the two tables. Correct the labels, or the values "
+                    "that identify the samples."
+                )
+                continue
             if both.sum() < max(int(scored_rows(tables[name], task).sum()) for name in (first, second)):
                 count = f"{int(both.sum()):,} samples of {task.name}"
                 notes.append(f"{first} and {second} are compared on the {count} that both scored.")
@@ -338,6 +347,14 @@ def _matched(first: Predictions, second: Predictions) -> tuple[tuple[np.ndarray,
     """Return the row positions of shared samples in both tables (None if unknown), and a note for the reader."""
     frames = [first.frame, second.frame]
     keys = next((keys for keys in (KEY, (SAMPLE,)) if all({*keys} <= {*frame.columns} for frame in frames)), None)
+    if keys == (SAMPLE,) and not all(frame[SAMPLE].is_unique and frame[SAMPLE].all() for frame in frames):
+        codes = column_codes(frames, SAMPLE)
+        if len(frames[0]) != len(frames[1]) or (codes[: len(frames[0])] != codes[len(frames[0]) :]).any():
+            return None, (
+                " are not compared: several rows have the same id or none, and the ids of the two tables are not in "
+                "the same order; give every sample a unique id"
+            )
+        keys = None
     if keys is None:
         if not _same_truth(first, second):
             return None, (
@@ -350,6 +367,13 @@ def _matched(first: Predictions, second: Predictions) -> tuple[tuple[np.ndarray,
     one, other = codes[: len(frames[0])], codes[len(frames[0]) :]
     _, at_one, at_other = np.intersect1d(one, other, assume_unique=True, return_indices=True)
     return ((at_one, at_other), "") if len(at_one) else (None, " are not compared: they have no sample in common")
+
+
+def _conflicting_labels(first: Predictions, second: Predictions, rows: Sequence[np.ndarray], task: ScoredTask) -> int:
+    """Return how many matched samples have different true labels in the two tables."""
+    frames = [table.frame.iloc[at] for table, at in zip((first, second), rows)]
+    halves = [np.split(column_codes(frames, name), 2) for name in task.true_columns()]
+    return int(np.any([one != other for one, other in halves], axis=0).sum())
 
 
 def _same_truth(first: Predictions, second: Predictions) -> bool:

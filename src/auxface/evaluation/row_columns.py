@@ -65,16 +65,26 @@ def find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: FoundColumns
 
 
 def find_samples(frame: pd.DataFrame, chosen: pd.DataFrame, found: FoundColumns) -> None:
-    """Add the column ``sample`` if a column such as id is unique, so that the rows of two tables can be matched."""
-    if {*KEY} <= {*chosen.columns}:
-        return
+    """Add the column ``sample`` if there is a column such as id, so that the rows of two tables can be matched.
+
+    An id that is missing is empty text. A note states whether ids are missing or repeated.
+    """
     free = [name for name in map(str, frame.columns) if name not in found.renamed and name not in found.used]
-    for name in named_like(free, SAMPLES):
-        if frame[name].is_unique and frame[name].notna().all():
-            chosen[SAMPLE] = frame[name].map(text_of)
-            found.used.add(name)
-            found.said.append(f"samples '{name}'")
-            return
+    ids = named_like(free, SAMPLES)
+    if {*KEY} <= {*chosen.columns} or not ids:
+        return
+    name = next((one for one in ids if frame[one].is_unique and frame[one].notna().all()), ids[0])
+    values = frame[name]
+    chosen[SAMPLE] = values.map(text_of, na_action="ignore").fillna("")
+    found.used.add(name)
+    missing, repeated = int(values.isna().sum()), int(values.dropna().duplicated().sum())
+    if not missing and not repeated:
+        found.said.append(f"samples '{name}'")
+        return
+    found.notes.append(
+        f"Column '{name}' does not identify the samples: {missing:,} of its {len(frame):,} values are missing, and "
+        f"{repeated:,} repeat an earlier value."
+    )
 
 
 def folder_notes(frame: pd.DataFrame, found: FoundColumns) -> list[str]:
