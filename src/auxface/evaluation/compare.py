@@ -14,13 +14,12 @@ from scipy import stats
 from auxface.evaluation.clusters import column_codes, combine_codes
 from auxface.evaluation.fairness import comparable, gaps, in_gaps
 from auxface.evaluation.groups import NOT_STATED, Partition, by_group, whole
-from auxface.evaluation.intervals import Draws, Estimate
+from auxface.evaluation.intervals import SIGNIFICANT, Draws, Estimate
 from auxface.evaluation.measure import LevelDraws, measure
 from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.predictions import KEY, SAMPLE, Predictions, ScoredTask, scored_rows
 from auxface.evaluation.resampling import Resampling
 
-SIGNIFICANT = 0.05
 # Summing in a different order changes a value by at most this much; smaller differences count as zero.
 _ROUNDING = 1e-12
 

@@ -23,7 +23,7 @@ import pandas as pd
 from auxface.evaluation.clusters import cluster_codes
 from auxface.evaluation.compare import p_value
 from auxface.evaluation.groups import whole
-from auxface.evaluation.intervals import Draws, Estimate, rounded
+from auxface.evaluation.intervals import SIGNIFICANT, Draws, Estimate, rounded
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import Predictions, ScoredTask, text_of
@@ -31,7 +31,6 @@ from auxface.evaluation.resampling import RESAMPLES, draw_resamples
 
 # A category with fewer training rows than this gets no coefficient of its own.
 _FEWEST_ROWS = 10
-_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Probe:
     @property
     def is_exceeded(self) -> bool:
         """Whether the model is significantly better than the probe."""
-        return self.lead.low is not None and self.lead.low > 0 and self.p is not None and self.p < _SIGNIFICANT
+        return self.lead.low is not None and self.lead.low > 0 and self.p is not None and self.p < SIGNIFICANT
 
     def to_dict(self) -> dict[str, object]:
         """Return the probe in the form of ``report.json``."""

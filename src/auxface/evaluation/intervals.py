@@ -26,6 +26,8 @@ import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri, stdtrit
 
 CONFIDENCE = 0.95
+SIGNIFICANT = 0.05
+"""A difference is significant if its p-value, corrected for several comparisons, is below this level."""
 # An interval is given only if the metric is defined on at least this fraction of the resamples.
 MINIMUM_FINITE = 0.9
 # If quantiles of the resamples are closer than this, all resamples are equal up to rounding.

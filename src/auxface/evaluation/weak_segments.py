@@ -34,7 +34,7 @@ from scipy import stats
 from auxface.evaluation.clusters import Clusters, cluster_codes
 from auxface.evaluation.fairness import differences_to_reference, in_gaps
 from auxface.evaluation.groups import CROSS, MOST_CROSSED, NOT_STATED, Partition, natural_order, whole
-from auxface.evaluation.intervals import Draws, Estimate, rounded
+from auxface.evaluation.intervals import SIGNIFICANT, Draws, Estimate, rounded
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS
 from auxface.evaluation.predictions import KEY, Predictions, ScoredTask, text_of
@@ -54,7 +54,6 @@ UNITS = {
 MOST_TESTED = 10
 # A segment is chosen if it is worse than the whole table by at least this many standard errors.
 _WORSE_BY = 2.0
-_SIGNIFICANT = 0.05
 _SEARCH_RESAMPLES = 200
 # A numeric property with at most this many distinct values has one level per value.
 _FEW_NUMBERS = 8
@@ -91,7 +90,7 @@ class Segment:
     @property
     def confirmed(self) -> bool:
         """Whether the segment is significantly worse than the rest, after correction."""
-        return self.p_holm is not None and self.p_holm < _SIGNIFICANT
+        return self.p_holm is not None and self.p_holm < SIGNIFICANT
 
     def to_dict(self) -> dict[str, object]:
         """Return the segment in the form of ``report.json``."""

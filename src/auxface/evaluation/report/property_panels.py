@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from auxface.evaluation.compare import SIGNIFICANT
 from auxface.evaluation.detection_failure import DetectionFailures
 from auxface.evaluation.format_control import Probe
-from auxface.evaluation.intervals import Estimate
+from auxface.evaluation.intervals import SIGNIFICANT, Estimate
 from auxface.evaluation.metrics import METRICS, format_value
 from auxface.evaluation.report.wording import (
     Cell,
