@@ -35,6 +35,24 @@ def test_a_note_names_values_with_a_percent_sign_among_others():
     assert not any("percent" in one for one in read_predictions(table).notes)
 
 
+@pytest.mark.parametrize("labels", [("0", "1"), ("real", "fake")])
+def test_a_note_counts_rows_without_a_label(labels, tmp_path):
+    table = frame().assign(y_true=np.array(labels, dtype=object)[frame()["y_true"]])
+    table.loc[:6, "y_true"] = [None, "", " ", None, None, "?", "?"]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    notes = read_predictions(tmp_path / "t.csv", Columns(positive=labels[1])).notes
+    assert "y_true: 5 rows without a label are treated as unlabeled." in notes
+    assert "y_true: 2 rows with the label '?' are treated as unlabeled." in notes
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    assert not any("unlabeled" in note for note in read_predictions(tmp_path / "t.csv").notes)
+
+
+def test_one_note_counts_the_empty_labels_of_attributes():
+    table = pd.DataFrame({"true.a.x": [0, None, 1], "true.a.y": [None, None, 1], "score.a.x": 0.5, "score.a.y": 0.5})
+    notes = [note for note in read_predictions(table).notes if "unlabeled" in note]
+    assert notes == ["a: 3 empty labels of attributes are treated as unlabeled."]
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [

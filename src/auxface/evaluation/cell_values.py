@@ -64,6 +64,17 @@ def without_missing(labels: pd.Series, name: str, known: Collection[str]) -> tup
     return found, [f"{name}: {rows:,} {what[0]} with the label {listed} {what[1]} treated as unlabeled."]
 
 
+def count_empty(labels: pd.Series) -> int:
+    """Return the number of labels that are empty or consist of spaces.
+
+    >>> count_empty(pd.Series(["real", " ", None]))
+    2
+    """
+    if pd.api.types.is_numeric_dtype(labels):
+        return int(labels.isna().sum())
+    return int((labels.isna() | (labels.astype(object).astype(str).str.strip() == "")).sum())
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)

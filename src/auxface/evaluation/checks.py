@@ -48,8 +48,8 @@ def check_predictions(predictions: Predictions, where: str = "predictions") -> N
     _check_weights(frame, where)
     _check_names(predictions, where)
     for task in predictions.tasks:
-        _check_scores(task, frame, where)
-        _check_truth(task, frame, where)
+        _check_scores(task, predictions, where)
+        _check_truth(task, predictions, where)
 
 
 def check_plain(frame: pd.DataFrame, where: str) -> None:
@@ -100,7 +100,7 @@ def _check_keys(frame: pd.DataFrame, where: str) -> None:
         row = int(np.flatnonzero(repeated)[0])
         key = ", ".join(f"{name}={str(frame[name].iloc[row])[:60]}" for name in KEY)
         raise TableError(
-            f"{where}: row {row + 1} repeats the key of an earlier row ({key}; {int(repeated.sum())} rows do); "
+            f"{where}: row {row + 1} repeats the key of an earlier row ({key}; {_rows_do(repeated.to_numpy())}); "
             "keep one row per sample"
         )
 
@@ -179,7 +179,8 @@ def _check_weights(frame: pd.DataFrame, where: str) -> None:
             raise TableError(f"{where}: the weights add up to {total:g}; expected a positive number below 1e300")
 
 
-def _check_decisions(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
+def _check_decisions(task: ScoredTask, predictions: Predictions, where: str) -> None:
+    frame = predictions.frame
     for name in (f"predicted.{one.removeprefix('true.')}" for one in task.true_columns()):
         if name not in frame.columns:
             continue
@@ -188,7 +189,7 @@ def _check_decisions(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
         if values - known:
             value = _shortened(sorted(values - known)[0], _SHOWN_VALUE)
             expected = _shortened(", ".join(sorted(known)), _SHOWN_EXPECTED)
-            raise TableError(f"{where}: '{name}' holds '{value}'; expected one of {expected}")
+            raise TableError(f"{where}: '{predictions.file_column(name)}' holds '{value}'; expected one of {expected}")
 
 
 def _range_hint(score: np.ndarray) -> str:
@@ -205,19 +206,19 @@ def _range_hint(score: np.ndarray) -> str:
     return "expected probabilities; apply a sigmoid or softmax to logits"
 
 
-def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
-    columns = task.score_columns()
+def _check_scores(task: ScoredTask, predictions: Predictions, where: str) -> None:
+    frame, columns = predictions.frame, task.score_columns()
     if task.kind != "ordinal":
-        _check_decisions(task, frame, where)
+        _check_decisions(task, predictions, where)
         if not any(name in frame.columns for name in columns) and f"predicted.{task.name}" in frame.columns:
             return
     direct = f"predicted.{task.name}"
     if task.kind == "ordinal" and direct in frame.columns:
         columns = []
         if not pd.api.types.is_numeric_dtype(frame[direct]):
-            raise TableError(f"{where}: column '{direct}' must hold numbers")
+            raise TableError(f"{where}: column '{predictions.file_column(direct)}' must hold numbers")
         if np.isinf(frame[direct].to_numpy(dtype=float, na_value=np.nan)).any():
-            raise TableError(f"{where}: column '{direct}' holds an infinite number")
+            raise TableError(f"{where}: column '{predictions.file_column(direct)}' holds an infinite number")
     elif task.kind == "ordinal" and not columns:
         raise TableError(
             f"{where}: ordinal task '{task.name}' needs a column '{direct}', or scores of classes that are numbers"
@@ -229,7 +230,7 @@ def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
         )
     for name in columns:
         if not pd.api.types.is_numeric_dtype(frame[name]):
-            raise TableError(f"{where}: column '{name}' must hold numbers in [0, 1]")
+            raise TableError(f"{where}: column '{predictions.file_column(name)}' must hold numbers in [0, 1]")
     absent = np.zeros(len(frame), dtype=int)
     for name in columns:
         score = frame[name].to_numpy(dtype=float, na_value=np.nan)
@@ -238,8 +239,8 @@ def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
             raise TableError(
-                f"{where}: row {row + 1} of '{name}' holds {score[row]:g}, outside [0, 1] ({int(outside.sum())} rows "
-                f"do); {_range_hint(score)}"
+                f"{where}: row {row + 1} of '{predictions.file_column(name)}' holds {score[row]:g}, outside [0, 1] "
+                f"({_rows_do(outside)}); {_range_hint(score)}"
             )
         absent += np.isnan(score)
     partly = (absent > 0) & (absent < len(columns))
@@ -247,11 +248,17 @@ def _check_scores(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
         row = int(np.flatnonzero(partly)[0])
         raise TableError(
             f"{where}: row {row + 1} has scores for some classes of task '{task.name}' but not for others "
-            f"({int(partly.sum())} rows do); give all of its scores, or none if the sample was not scored"
+            f"({_rows_do(partly)}); give all of its scores, or none if the sample was not scored"
         )
 
 
-def _check_truth(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
+def _rows_do(rows: np.ndarray) -> str:
+    count = int(rows.sum())
+    return "1 row does" if count == 1 else f"{count:,} rows do"
+
+
+def _check_truth(task: ScoredTask, predictions: Predictions, where: str) -> None:
+    frame = predictions.frame
     present = [name for name in task.true_columns() if name in frame.columns]
     if not present:
         raise TableError(
@@ -272,11 +279,14 @@ def _check_truth(task: ScoredTask, frame: pd.DataFrame, where: str) -> None:
             invalid = set(known[~numbers.isin([0, 1])].unique())
             expected = "0 or 1"
             if task.kind == "binary" and not pd.api.types.is_numeric_dtype(known):
-                given = ", ".join(task.score_columns())
+                given = ", ".join(map(predictions.file_column, task.score_columns()))
                 expected += f"; for class names give a score column for every class, not {given} alone"
         if invalid:
             value = _shortened(sorted(map(str, invalid))[0], _SHOWN_VALUE)
-            raise TableError(f"{where}: '{name}' holds '{value}'; expected {_shortened(expected, _SHOWN_EXPECTED)}")
+            raise TableError(
+                f"{where}: '{predictions.file_column(name)}' holds '{value}'; expected "
+                f"{_shortened(expected, _SHOWN_EXPECTED)}"
+            )
 
 
 def _shortened(text: str, length: int) -> str:

@@ -131,3 +131,9 @@ def holds_decisions(column: pd.Series, labels: Sequence[str]) -> bool | None:
 def is_numeric(column: pd.Series) -> bool:
     """Return whether a column holds numbers, possibly as text."""
     return to_numbers(column) is not None
+
+
+def listed(names: Sequence[str], most: int = 30) -> str:
+    """Return names as text, separated by commas; long names and long lists are shortened."""
+    shown = [name if len(name) <= 60 else name[:60] + "..." for name in names[:most]]
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -4,7 +4,7 @@ Tables with the names of auxface (``true.TASK``, ``score.TASK.CLASS``, ``group.N
 common names are recognized if they are unambiguous, and a note in the result states which columns were recognized.
 
 >>> frame = pd.DataFrame({"y_true": [0, 1, 1], "y_score": [0.2, 0.4, 0.9], "sex": ["F", "M", "F"]})
->>> renamed, notes = rename_columns(frame, Columns(), "t.csv")
+>>> renamed, notes, _ = rename_columns(frame, Columns(), "t.csv")
 >>> list(renamed), notes[0]
 (['true.y_true', 'score.y_true', 'group.sex'], "Recognized: truth 'y_true', score 'y_score', groups 'sex'.")
 """
@@ -20,21 +20,24 @@ from auxface.evaluation.cell_values import is_missing_text, to_numbers
 from auxface.evaluation.column_names import (
     EITHER,
     GROUP_WORDS,
+    PATHS,
     POSE,
+    SAMPLES,
     SCORE,
-    SOURCE,
     TRUE,
     VIDEO,
     class_scores,
     decision_pairs,
     holds_decisions,
     is_numeric,
+    listed,
     named_like,
     named_like_scores,
     plain_name,
     sole,
 )  # fmt: skip
-from auxface.evaluation.groups import MOST_CROSSED, natural_order
+from auxface.evaluation.column_options import several_readings
+from auxface.evaluation.groups import MOST_CROSSED
 from auxface.evaluation.predictions import KEY, TableError, text_of
 from auxface.evaluation.row_columns import FoundColumns, clusters_of, find_clusters, find_samples, folder_notes
 from auxface.plugins import nearest
@@ -44,8 +47,6 @@ CONDITION = ("corruption", "severity")
 _PREFIXES = ("group.", "true.", "score.", "predicted.", "property.")
 _OURS = (*KEY, *CONDITION, "split")
 
-# An error message spells out the options of at most this many classes.
-_MOST_SPELLED = 12
 # A recognized group has at most this many levels. A column with more levels is used only if --group names it.
 _MOST_LEVELS = 50
 
@@ -68,6 +69,7 @@ class Columns:
         threshold: lowest score at which a sample counts as positive.
         kind: kind of the task (``class``, ``binary``, ``ordinal``), or ``verification`` for similarities of pairs.
         properties: columns to search for weak segments.
+        other_scores: columns of scores that belong to other models.
     """
 
     true: str | None = None
@@ -82,11 +84,12 @@ class Columns:
     threshold: float | None = None
     kind: str | None = None
     properties: Sequence[str] = ()
+    other_scores: Sequence[str] = ()
 
     def named(self) -> list[str]:
         """Return the columns that the caller named."""
         given = [self.true, self.score, self.predicted, self.weight, *self.score_for.values(), *self.groups]
-        given += self.properties
+        given += [*self.properties, *self.other_scores]
         return [name for name in (*given, self.cluster_column) if name is not None]
 
     @property
@@ -110,6 +113,9 @@ def used_columns(names: Sequence[str], columns: Columns, where: str) -> list[str
     if not has_our_names(names, columns):
         return [name for name in names if name]
     named = {find_column(name, names, where) for name in columns.named()}
+    if not {*KEY} <= {*names}:
+        # The rows of two tables are matched by these columns.
+        named |= {*named_like(names, SAMPLES | VIDEO | PATHS)}
     return [name for name in names if is_ours(name) or name in named]
 
 
@@ -124,11 +130,14 @@ def find_column(name: str, names: Sequence[str], where: str) -> str:
     same = [one for one in names if plain_name(one) == plain_name(name)]
     if len(same) == 1:
         return same[0]
-    raise TableError(f"{where}: no column '{name}'{nearest(name, names)}; columns: {_listed(names)}")
+    raise TableError(f"{where}: no column '{name}'{nearest(name, names)}; columns: {listed(names)}")
 
 
-def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """Rename the columns to auxface's naming scheme; return the table and notes on recognized and unused columns.
+def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
+    """Rename the columns to auxface's naming scheme.
+
+    Returns:
+        The table; notes on recognized and unused columns; and the former name of each renamed column.
 
     Raises:
         TableError: no column of true labels or of scores is found, or several are possible.
@@ -142,6 +151,7 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         found.renamed = {name: name for name in names if is_ours(name)}
         _check_truth_options(columns, names, where)
     else:
+        found.used |= {named[name] for name in columns.other_scores}
         _find_truth(frame, columns, named, found, where)
         found.renamed |= {name: name for name in names if name in _OURS and name not in found.renamed}
         if not columns.groups:
@@ -170,17 +180,17 @@ def rename_columns(frame: pd.DataFrame, columns: Columns, where: str) -> tuple[p
         find_clusters(frame, chosen, found)
         if columns.cluster == "auto" and not {"video", "source"} & set(chosen.columns):
             found.notes += folder_notes(frame, found)
-    if not has_our_names(names, columns):
-        find_samples(frame, chosen, found)
+    find_samples(frame, chosen, found)
     notes = [*([f"Recognized: {', '.join(found.said)}."] if found.said else []), *found.notes]
     skipped = [name for name in names if name not in found.renamed and name not in named.values()]
-    return chosen, notes + unused_note([name for name in skipped if name not in found.used])
+    former = {new: old for old, new in found.renamed.items() if new != old}
+    return chosen, notes + unused_note([name for name in skipped if name not in found.used]), former
 
 
 def unused_note(names: Sequence[str]) -> list[str]:
     """Return a list with one note on the unused columns, or an empty list if all columns were used."""
     shown = [name for name in names if not name.startswith(("Unnamed:", "__index_level_"))]
-    return [f"Columns that were not used: {_listed(shown)}."] if shown else []
+    return [f"Columns that were not used: {listed(shown)}."] if shown else []
 
 
 def nested_notes(kinds: Mapping[str, str]) -> list[str]:
@@ -194,7 +204,7 @@ def nested_notes(kinds: Mapping[str, str]) -> list[str]:
         names = [name for name, own in kinds.items() if own == kind]
         subject, verbs = ("Column", ("holds", "was")) if len(names) == 1 else ("Columns", ("hold", "were"))
         notes.append(
-            f"{subject} {_listed(names)} {verbs[0]} a {kind} in each row and {verbs[1]} not used; expected one value "
+            f"{subject} {listed(names)} {verbs[0]} a {kind} in each row and {verbs[1]} not used; expected one value "
             "per row."
         )
     return notes
@@ -226,10 +236,20 @@ def _check_truth_options(columns: Columns, names: Sequence[str], where: str) -> 
             raise TableError(f"{where}: {option} requires --true; add --true, such as --true {task}, or omit {option}")
 
 
+def _check_roles(columns: Columns, named: Mapping[str, str], where: str) -> None:
+    """Reject a column that is named as the true label and as a score or a decision."""
+    given = {"--score": columns.score, "--predicted": columns.predicted}
+    given |= {f"--score-for {label}": name for label, name in columns.score_for.items()}
+    for option, name in given.items():
+        if columns.true and name and named[name] == named[columns.true]:
+            raise TableError(f"{where}: column '{named[name]}' is named by --true and by {option}; name two columns")
+
+
 def _find_truth(
     frame: pd.DataFrame, columns: Columns, named: Mapping[str, str], found: FoundColumns, where: str
 ) -> None:
     """Add the true labels, scores and decisions of a table that does not follow the naming scheme of auxface."""
+    _check_roles(columns, named, where)
     free = [name for name in map(str, frame.columns) if name not in named.values()]
     predicted = named[columns.predicted] if columns.predicted else None
     known = named_like(free, TRUE)
@@ -238,7 +258,7 @@ def _find_truth(
     if len(pairs) == 1:
         true, predicted = pairs[0]
     if true is None:
-        raise TableError(_several_readings(frame, columns, where, "the true label"))
+        raise TableError(_ambiguous(frame, columns, where, "the true label"))
     task = true.removeprefix("true.") or true
     free = [name for name in free if name != true]
     scores = {label: named[name] for label, name in columns.score_for.items()}
@@ -262,13 +282,13 @@ def _find_truth(
             candidates += [] if own else [name for name in named_like_scores(free) if name not in candidates]
             single = sole(candidates)
             if len(candidates) > 1:
-                raise TableError(_several_readings(frame, columns, where, "the score"))
+                raise TableError(_ambiguous(frame, columns, where, "the score"))
         decided = [name for name, decides in either.items() if decides]
         if predicted is None and len(decided) == 1:
             predicted = decided[0]
             found.said.append(f"decisions '{predicted}'")
         if not scores and single is None and predicted is None:
-            raise TableError(_several_readings(frame, columns, where, "the score"))
+            raise TableError(_ambiguous(frame, columns, where, "the score"))
         if scores:
             found.said.append("scores " + ", ".join(f"'{name}'" for name in scores.values()))
         elif single is not None:
@@ -283,6 +303,10 @@ def _find_truth(
     found.renamed |= {name: f"score.{task}.{label}" for label, name in scores.items()}
     if predicted is not None:
         found.renamed[predicted] = f"predicted.{task}"
+
+
+def _ambiguous(frame: pd.DataFrame, columns: Columns, where: str, what: str) -> str:
+    return several_readings(frame, where, what, true=columns.true, score=columns.score, named=columns.named())
 
 
 def _find_groups(frame: pd.DataFrame, found: FoundColumns) -> None:
@@ -344,56 +368,3 @@ def _weights(column: pd.Series, name: str, where: str) -> pd.Series:
     if not values.sum():
         raise TableError(f"{where}: all weights in '{name}' are 0")
     return pd.Series(values, index=column.index)
-
-
-def _several_readings(frame: pd.DataFrame, columns: Columns, where: str, what: str) -> str:
-    """Return the error message for ambiguous column names; the message states which options to use."""
-    names = [str(name) for name in frame.columns]
-    free = [name for name in names if name not in columns.named() and name not in (*KEY, "split")]
-    trues = named_like(free, TRUE)
-    scores = [*named_like(free, SCORE), *named_like_scores(free), *named_like(free, EITHER)]
-    numeric = [name for name in free if is_numeric(frame[name])]
-    binary = [name for name in free if frame[name].nunique() == 2]
-    true = columns.true or next(iter([*trues, *binary]), "COLUMN")
-    score = columns.score or next(
-        (one for one in [*scores, *numeric] if one != true and is_numeric(frame[one])), "COLUMN"
-    )
-    several = {"the true label": trues, "the score": list(dict.fromkeys(scores))}[what]
-    pairs = decision_pairs(free)
-    if what == "the true label" and pairs and not columns.score:
-        parts = ["--true", pairs[0][0], "--predicted", pairs[0][1]]
-    else:
-        parts = ["--true", true, *_score_options(frame, true, several if what == "the score" else [], score)]
-    groups = [name for name in free if set(plain_name(name).split("_")) & GROUP_WORDS and name not in parts]
-    for name in groups[:_MOST_SPELLED]:
-        parts += ["--group", name]
-    cluster = next((name for name in free if plain_name(name) in VIDEO | SOURCE), None)
-    parts += [] if cluster is None else ["--cluster", cluster]
-    why = f"{what} may be {' or '.join(map(repr, several))}"
-    if len(several) < 2:
-        why = f"no column has a name that denotes {what}"
-        why = f"no column true.TASK, and {why}" if what == "the true label" else why
-    if len(several) == 1 and what == "the score":
-        value = str(next(iter(frame[several[0]].dropna()), ""))[:40]
-        why = f"column '{several[0]}' does not hold one number per row (first value: '{value}')"
-    return (
-        f"{where}: {why}. Columns: {_listed(names)}. Name them with options, such as: {shlex.join(parts)} "
-        "(--predicted COLUMN for decisions without scores)"
-    )
-
-
-def _score_options(frame: pd.DataFrame, true: str, scores: Sequence[str], single: str) -> list[str]:
-    """Return options for the scores: one per class if there are several classes and as many columns, otherwise one."""
-    if true not in frame.columns:
-        return ["--score", single]
-    classes = sorted(
-        {text_of(value) for value in frame[true].dropna().unique() if not is_missing_text(value)}, key=natural_order
-    )
-    if not 2 < len(classes) <= len(scores):
-        return ["--score", single]
-    return [part for name in classes[:_MOST_SPELLED] for part in ("--score-for", f"{name}=COLUMN")]
-
-
-def _listed(names: Sequence[str], most: int = 30) -> str:
-    shown = [name if len(name) <= 60 else name[:60] + "..." for name in names[:most]]
-    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -7,13 +7,14 @@
 """
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from auxface.evaluation.cell_values import percent_note, to_numbers, without_codes, without_missing
+from auxface.evaluation.cell_values import count_empty, percent_note, to_numbers, without_codes, without_missing
 from auxface.evaluation.groups import natural_order
 from auxface.evaluation.predictions import ASSUMED, ScoredTask, TableError, text_of
 
@@ -23,23 +24,38 @@ KINDS = ("class", "binary", "ordinal", "verification")
 _MOST_UNKNOWN = 0.1
 # Integer decisions and labels are treated as classes if they have at most this many distinct values.
 _MOST_CLASSES = 20
+# What a note counts, in singular and plural.
+_ROWS = ("row without a label", "rows without a label")
+_ATTRIBUTES = ("empty label of an attribute", "empty labels of attributes")
 
 
 @dataclass
 class Inferred:
     """A table in which binary labels are encoded as 0 and 1, its tasks, and notes for the reader.
 
-    ``moved`` states whether similarities s in [-1, 1] were mapped to (1 + s) / 2.
+    ``moved`` states whether similarities s in [-1, 1] were mapped to (1 + s) / 2. ``file_columns`` holds the names of
+    columns in the file of the user.
     """
 
     frame: pd.DataFrame
     tasks: tuple[ScoredTask, ...]
     notes: list[str] = field(default_factory=list)
     moved: bool = False
+    file_columns: dict[str, str] = field(default_factory=dict)
+
+    def rename(self, column: str, to: str) -> None:
+        """Rename a column of the table."""
+        self.frame = self.frame.rename(columns={column: to})
+        self.file_columns[to] = self.file_columns.pop(column, column)
 
 
 def infer_tasks(
-    frame: pd.DataFrame, where: str = "predictions", *, kind: str | None = None, positive: str | None = None
+    frame: pd.DataFrame,
+    where: str = "predictions",
+    *,
+    kind: str | None = None,
+    positive: str | None = None,
+    file_columns: Mapping[str, str] | None = None,
 ) -> Inferred:
     """Infer tasks from the columns ``true.*``, ``score.*`` and ``predicted.*``; thresholds are assumed to be 0.5.
 
@@ -53,6 +69,7 @@ def infer_tasks(
         where: name of the table in error messages.
         kind: kind of the task, one of :data:`KINDS`; required if the values are ambiguous.
         positive: value of the true label that denotes the positive class.
+        file_columns: name in the file of each column that was renamed, for error messages and notes.
 
     Raises:
         TableError: there are no true labels, or labels with neither scores nor predictions, or ``positive`` is not a
@@ -65,7 +82,7 @@ def infer_tasks(
             f"{where}: no column true.TASK; expected columns true.TASK and score.TASK.CLASS. For other names, add "
             "--true COLUMN --score COLUMN"
         )
-    found = Inferred(frame.copy(deep=False), ())
+    found = Inferred(frame.copy(deep=False), (), file_columns=dict(file_columns or {}))
     for name in frame.columns:
         if not str(name).startswith(("score.", "true.", "predicted.")):
             continue
@@ -81,13 +98,15 @@ def infer_tasks(
             values = without_codes(values)
         numbers = to_numbers(values)
         found.frame[name] = values if numbers is None else numbers
-        found.notes += [] if numbers is None else percent_note(str(name), frame[name])
+        found.notes += [] if numbers is None else percent_note(found.file_columns.get(name, str(name)), frame[name])
     attributes: dict[str, list[str]] = {}
     for truth in truths:
         own = [score.removeprefix(f"{truth}.") for score in scores if _owner(score, truths) == truth]
         if own or f"predicted.{truth}" in frame.columns or (truth in scores and "." not in truth):
-            found.tasks += (_Columns(truth, own, kind, positive, where).infer(found),)
-            _check_kind(found.tasks[-1], kind, own, where)
+            columns = _Columns(truth, own, kind, positive, where, found.file_columns)
+            found.notes += _empty_note(truth, count_empty(frame[f"true.{truth}"]), len(frame))
+            found.tasks += (columns.infer(found),)
+            _check_kind(found.tasks[-1], columns)
         elif truth in scores:
             name, attribute = truth.split(".", 1)
             attributes.setdefault(name, []).append(attribute)
@@ -97,28 +116,36 @@ def infer_tasks(
                 f"predicted.{truth} with decisions"
             )
     for name, classes in attributes.items():
+        empty = sum(count_empty(frame[f"true.{name}.{attribute}"]) for attribute in classes)
+        found.notes += _empty_note(name, empty, len(frame) * len(classes), _ATTRIBUTES)
         found.tasks += (ScoredTask(name, "multilabel", tuple(classes), dict.fromkeys(classes, 0.5), ASSUMED),)
     return found
 
 
-def _check_kind(task: ScoredTask, kind: str | None, scored: list[str], where: str) -> None:
+def _empty_note(task: str, empty: int, all_labels: int, names: tuple[str, str] = _ROWS) -> list[str]:
+    """Return a note on empty labels; a task without any label has its own note."""
+    if not 0 < empty < all_labels:
+        return []
+    return [f"{task}: {empty:,} {names[empty != 1]} {'is' if empty == 1 else 'are'} treated as unlabeled."]
+
+
+def _check_kind(task: ScoredTask, columns: "_Columns") -> None:
     """Reject a kind that does not match the columns of the table."""
-    name = task.name
+    name, kind, where = columns.name, columns.kind, columns.where
+    # A task of the wrong kind has scores; an ordinal task may have none.
+    first = columns.quoted(next(iter(task.score_columns()), f"predicted.{name}"))
     if kind == "ordinal" and task.kind != "ordinal":
         raise TableError(
             f"{where}: --kind ordinal needs predicted numbers in one column (predicted.{name}, or --predicted COLUMN), "
-            f"but 'score.{name}.{scored[0]}' is the score of a class; remove --kind"
+            f"but {first} is the score of a class; remove --kind"
         )
-    if kind == "verification" and scored not in ([], ["same"]):
+    if kind == "verification" and columns.scored not in ([], ["same"]):
         raise TableError(
             f"{where}: --kind verification needs one column of similarities (score.{name}, or --score COLUMN), but "
-            f"'score.{name}.{scored[0]}' is the score of a class; remove --kind, or name the column with --true and "
-            "--score"
+            f"{first} is the score of a class; remove --kind, or name the column with --true and --score"
         )
     if kind in ("class", "binary") and task.kind == "ordinal":
-        raise TableError(
-            f"{where}: --kind {kind} cannot be applied to the numbers in 'predicted.{name}'; remove --kind"
-        )
+        raise TableError(f"{where}: --kind {kind} cannot be applied to the numbers in {first}; remove --kind")
 
 
 def _owner(score: str, truths: list[str]) -> str:
@@ -135,6 +162,11 @@ class _Columns:
     kind: str | None
     positive: str | None
     where: str
+    file_columns: Mapping[str, str]
+
+    def quoted(self, column: str) -> str:
+        """Return the name of a column in the file of the user, in quotation marks."""
+        return f"'{self.file_columns.get(column, column)}'"
 
     def infer(self, found: Inferred) -> ScoredTask:
         truth, decisions = found.frame[f"true.{self.name}"], f"predicted.{self.name}"
@@ -142,13 +174,31 @@ class _Columns:
         if not self.scored and not alone:
             return self._from_decisions(found, truth)
         if alone and not self.scored:
+            self._refuse_swapped(truth, found.frame[f"score.{self.name}"])
             if self._is_scale(truth, found.frame[f"score.{self.name}"]) and decisions not in found.frame.columns:
-                found.frame = found.frame.rename(columns={f"score.{self.name}": decisions})
+                found.rename(f"score.{self.name}", decisions)
                 return ScoredTask(self.name, "ordinal")
             return self._binary(found, truth, None)
         if len(self.scored) == 1:
             return self._binary(found, truth, self.scored[0])
         return self._of_classes(found, truth)
+
+    def _refuse_swapped(self, truth: pd.Series, score: pd.Series) -> None:
+        """Reject a column of scores that is given as the true label, next to a score with two values."""
+        values = truth.dropna()
+        if self.kind == "ordinal" or not pd.api.types.is_numeric_dtype(values) or score.nunique() != 2:
+            return
+        between = values.between(0, 1) & (values % 1 != 0)
+        if between.mean() <= 0.5 or values.nunique() == 2:
+            return
+        true, scored = self.quoted(f"true.{self.name}"), self.quoted(f"score.{self.name}")
+        few = " and ".join(f"'{text_of(value)[:60]}'" for value in sorted(score.dropna().unique(), key=text_of))
+        swapped = shlex.join(["--true", scored[1:-1], "--score", true[1:-1]])
+        raise TableError(
+            f"{self.where}: {true} is the true label and holds numbers between 0 and 1, such as "
+            f"{values[between].iloc[0]:.4g}, but {scored} is the score and holds only {few}; if they are swapped, use "
+            f"{swapped}" + (", and if not, add --kind ordinal" if pd.api.types.is_numeric_dtype(score) else "")
+        )
 
     def _from_decisions(self, found: Inferred, truth: pd.Series) -> ScoredTask:
         decided = found.frame[f"predicted.{self.name}"]
@@ -201,19 +251,19 @@ class _Columns:
             strange = sorted({text_of(value) for value in decided.dropna().unique()} - {*values, positive, ""})
             if strange and not (set(strange) <= {"0", "1"} and set(values) <= {"0", "1"}):
                 raise TableError(
-                    f"{self.where}: 'predicted.{self.name}' holds '{strange[0][:60]}'; expected the values of the "
+                    f"{self.where}: {self.quoted(decisions)} holds '{strange[0][:60]}'; expected the values of the "
                     f"truth: {_quoted(values)}"
                 )
             found.frame[decisions] = _equals(decided, positive)
         if score in found.frame.columns:
-            found.frame = found.frame.rename(columns={score: f"{score}.{shown}"})
+            found.rename(score, f"{score}.{shown}")
         if self.kind == "verification" and f"{score}.{shown}" in found.frame.columns:
             _move_similarities(found, f"{score}.{shown}")
         return ScoredTask(self.name, "binary", (negative, shown), {shown: 0.5}, ASSUMED)
 
     def _positive(self, truth: pd.Series, named: str | None) -> str:
         values = sorted({text_of(value) for value in truth.dropna().unique()} - {""}, key=natural_order)
-        column = f"{self.where}: '{'true.' + self.name}'"
+        column = f"{self.where}: {self.quoted('true.' + self.name)}"
         if self.positive is not None:
             same = [value for value in values if value.strip().lower() == self.positive.strip().lower()]
             number = {"true": "1", "false": "0"}.get(self.positive.strip().lower())

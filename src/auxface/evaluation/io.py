@@ -127,7 +127,7 @@ def split_conditions(predictions: Predictions, where: str = "predictions") -> di
     found: dict[str, dict[Severity, Predictions]] = {}
     for key, rows in frame.groupby(list(CONDITION), sort=False, observed=True):
         corruption, severity = map(text_of, key)
-        part = Predictions(rows.drop(columns=list(CONDITION)).reset_index(drop=True), predictions.tasks)
+        part = replace(predictions, frame=rows.drop(columns=list(CONDITION)).reset_index(drop=True))
         found.setdefault(corruption, {})[int(severity) if severity.isdecimal() else severity] = part
     return {name: dict(sorted(steps.items(), key=_order)) for name, steps in found.items()}
 
@@ -190,7 +190,7 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
     if named is not None:
         kind = kinds[plain_name(named)]
         raise TableError(f"{where}: column '{named}' holds a {kind} in each row; expected text or numbers")
-    frame, notes = rename_columns(plain, columns, where)
+    frame, notes, file_columns = rename_columns(plain, columns, where)
     moved = False
     notes = [*found.notes, *nested_notes(found.nested | nested), *notes, *unused_note(found.skipped)]
     left_out, provenance = parse_origin(found.header, Path(where))
@@ -202,14 +202,14 @@ def _read(table: str | os.PathLike[str] | pd.DataFrame, columns: Columns) -> Pre
             )
         tasks = parse_tasks(found.header, Path(where))
     else:
-        inferred = infer_tasks(frame, where, kind=columns.kind, positive=columns.positive)
-        frame, tasks, moved = inferred.frame, inferred.tasks, inferred.moved
+        inferred = infer_tasks(frame, where, kind=columns.kind, positive=columns.positive, file_columns=file_columns)
+        frame, tasks, moved, file_columns = inferred.frame, inferred.tasks, inferred.moved, inferred.file_columns
         notes += inferred.notes
     if columns.threshold is not None:
         threshold = (1 + columns.threshold) / 2 if moved else columns.threshold
         tasks = tuple(_at_threshold(task, threshold, where) for task in tasks)
     frame, level_notes = clean_levels(frame) if columns.clean_levels else (frame, dirty_levels(frame))
-    return Predictions(frame, tasks, left_out, provenance, notes + level_notes)
+    return Predictions(frame, tasks, left_out, provenance, notes + level_notes, file_columns)
 
 
 def _without_nested(frame: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, dict[str, str]]:

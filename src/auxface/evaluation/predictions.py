@@ -18,7 +18,10 @@ from auxface.task import Task
 
 KEY: tuple[str, ...] = ("dataset", "method", "source", "video", "frame")
 SAMPLE = "sample"
-"""Column with a unique value per row, which identifies a sample in the tables of other programs."""
+"""Column with a unique value per row, which identifies a sample in the tables of other programs.
+
+``sample.NAME`` are further such columns, such as paths; two tables are matched by a column that both have.
+"""
 ASSUMED = "assumed"
 
 
@@ -111,6 +114,7 @@ class Predictions:
         left_out: number of samples that have no row, by reason, such as ``{"unreadable": 3, "no_face": 2}``.
         provenance: origin of the scores, such as the model, manifest hash, seed, versions and machine.
         notes: notes for the reader about the file from which the table was read.
+        file_columns: name in that file of each column that was renamed.
     """
 
     frame: pd.DataFrame
@@ -118,10 +122,15 @@ class Predictions:
     left_out: dict[str, int] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    file_columns: Mapping[str, str] = field(default_factory=dict)
 
     def groups(self) -> list[str]:
         """Return the names of the groups."""
         return [name.removeprefix("group.") for name in self.frame.columns if str(name).startswith("group.")]
+
+    def file_column(self, name: str) -> str:
+        """Return the name of a column in the file from which the table was read, for messages."""
+        return self.file_columns.get(name, name)
 
     def task(self, name: str) -> ScoredTask:
         """Return the task called ``name``.
@@ -324,7 +333,7 @@ def merge_predictions(parts: Sequence[Predictions]) -> Predictions:
     }
     frame = pd.concat([part.frame for part in parts], ignore_index=True)
     notes = list(dict.fromkeys(note for part in parts for note in part.notes))
-    return Predictions(frame, first.tasks, left_out, provenance, notes)
+    return Predictions(frame, first.tasks, left_out, provenance, notes, first.file_columns)
 
 
 def cross_dataset(tables: Mapping[tuple[str, str], Predictions]) -> dict[str, Predictions]:

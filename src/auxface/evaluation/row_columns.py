@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from auxface.evaluation.column_names import PATHS, SAMPLES, SOURCE, VIDEO, named_like, sole
+from auxface.evaluation.column_names import PATHS, SAMPLES, SOURCE, VIDEO, named_like, plain_name, sole
 from auxface.evaluation.predictions import KEY, SAMPLE, text_of
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
@@ -65,26 +65,41 @@ def find_clusters(frame: pd.DataFrame, chosen: pd.DataFrame, found: FoundColumns
 
 
 def find_samples(frame: pd.DataFrame, chosen: pd.DataFrame, found: FoundColumns) -> None:
-    """Add the column ``sample`` if there is a column such as id, so that the rows of two tables can be matched.
+    """Add the columns that identify the samples, so that the rows of two tables can be matched.
 
-    An id that is missing is empty text. A note states whether ids are missing or repeated.
+    The column ``sample`` is a column such as id; an id that is missing is empty text, and a note states whether ids are
+    missing or repeated. ``sample.NAME`` are columns of videos and paths with a unique value in every row.
     """
-    free = [name for name in map(str, frame.columns) if name not in found.renamed and name not in found.used]
-    ids = named_like(free, SAMPLES)
-    if {*KEY} <= {*chosen.columns} or not ids:
+    if {*KEY} <= {*chosen.columns}:
         return
-    name = next((one for one in ids if frame[one].is_unique and frame[one].notna().all()), ids[0])
-    values = frame[name]
-    chosen[SAMPLE] = values.map(text_of, na_action="ignore").fillna("")
-    found.used.add(name)
-    missing, repeated = int(values.isna().sum()), int(values.dropna().duplicated().sum())
-    if not missing and not repeated:
-        found.said.append(f"samples '{name}'")
-        return
-    found.notes.append(
-        f"Column '{name}' does not identify the samples: {missing:,} of its {len(frame):,} values are missing, and "
-        f"{repeated:,} repeat an earlier value."
-    )
+    names = [name for name in map(str, frame.columns) if found.renamed.get(name, name) == name]
+    ids = [name for name in named_like(names, SAMPLES) if name not in found.used]
+    identifying = []
+    if ids:
+        name = next((one for one in ids if _is_key(frame[one])), ids[0])
+        values = frame[name].astype(object)
+        chosen[SAMPLE] = values.map(text_of, na_action="ignore").fillna("")
+        found.used.add(name)
+        missing, repeated = int(values.isna().sum()), int(values.dropna().duplicated().sum())
+        if missing or repeated:
+            found.notes.append(
+                f"Column '{name}' does not identify the samples: {missing:,} of its {len(frame):,} values are missing, "
+                f"and {repeated:,} repeat an earlier value."
+            )
+        else:
+            identifying.append(name)
+    for name in named_like(names, VIDEO | PATHS):
+        if _is_key(frame[name]):
+            chosen[f"{SAMPLE}.{plain_name(name)}"] = frame[name].astype(object).map(text_of)
+            found.used.add(name)
+            identifying.append(name)
+    if identifying:
+        found.said.append("samples " + ", ".join(f"'{name}'" for name in identifying))
+
+
+def _is_key(column: pd.Series) -> bool:
+    """Return whether a column has a different value in every row."""
+    return column.is_unique and bool((column.notna() & (column.astype(object) != "")).all())
 
 
 def folder_notes(frame: pd.DataFrame, found: FoundColumns) -> list[str]:
