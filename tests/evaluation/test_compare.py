@@ -89,9 +89,11 @@ def shuffled_tables(**columns):
     "columns",
     [
         {"id": [f"image {number}" for number in range(200)]},
+        {"video": [f"{number}.mp4" for number in range(200)]},
+        {"Image Path": [f"{number % 3}/{number}.png" for number in range(200)]},
         {"dataset": "d", "method": "", "source": [f"s{number}" for number in range(200)], "video": "", "frame": 0},
     ],
-    ids=["id", "key columns"],
+    ids=["id", "video", "path", "key columns"],
 )
 def test_rows_in_another_order_are_matched(columns):
     first, second = (
@@ -102,6 +104,20 @@ def test_rows_in_another_order_are_matched(columns):
     assert found[0]["auc"] > 0.1
     assert found[0] == pytest.approx(found[1])
     assert not any("repeat" in note for note in second.notes)
+
+
+@pytest.mark.parametrize("name", ["id", "video", "path"])
+def test_rows_of_tables_with_auxface_names_are_matched(name):
+    tables = shuffled_tables(**{name: [f"x{number}" for number in range(200)]})[1]
+    tables = [table.rename(columns={"label": "true.fake", "score": "score.fake.yes"}) for table in tables]
+    assert auxface.audit(tables, names=["one", "two"], resamples=100).comparisons
+
+
+def test_rows_are_matched_by_a_column_that_both_tables_have():
+    paths = [f"x{number}" for number in range(200)]
+    first, second = shuffled_tables(path=paths)[1]
+    first, second = first.assign(id=range(200)), second.assign(video=paths)
+    assert compared_by_id([first, second]).comparisons
 
 
 def test_models_that_cannot_be_compared_have_no_ranks(tmp_path):

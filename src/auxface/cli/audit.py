@@ -24,7 +24,12 @@ def command(
     ],
     out: Out,
     true: Annotated[str | None, typer.Option("--true", help="Column of the true label.")] = None,
-    score: Annotated[str | None, typer.Option("--score", help="Column of the score of the positive class.")] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score", help="Column of the score of the positive class. Repeatable, to compare models of one table."
+        ),
+    ] = None,
     group: Annotated[list[str] | None, typer.Option("--group", help="Column of a group. Repeatable.")] = None,
     positive: Annotated[
         str | None, typer.Option("--positive", help="The true label that a high score indicates (the positive class).")

@@ -14,8 +14,9 @@ import pandas as pd
 from auxface import evaluation
 from auxface.errors import InputError
 from auxface.evaluation import Predictions, TableError
+from auxface.evaluation.checks import duplicate_note
 from auxface.evaluation.infer_tasks import KINDS
-from auxface.evaluation.predictions import text_of
+from auxface.evaluation.predictions import SAMPLE, text_of
 from auxface.evaluation.resampling import RESAMPLES
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_steps
@@ -32,7 +33,7 @@ def audit(
     out: Path | str | None = None,
     *,
     true: str | None = None,
-    score: str | None = None,
+    score: str | Sequence[str] | None = None,
     predicted: str | None = None,
     score_for: Mapping[str, str] | None = None,
     groups: str | Sequence[str] = (),
@@ -66,7 +67,8 @@ def audit(
         tables: files (Parquet, CSV, JSON lines, Excel) or data frames, one per model.
         out: folder to create; by default nothing is written.
         true: column of the true label.
-        score: column of the score of the positive class.
+        score: column of the score of the positive class. Several columns of one table are compared as the scores of
+            several models.
         predicted: column of predicted classes, used in place of score and threshold.
         score_for: name of the score column of each class.
         groups: columns that hold the groups.
@@ -82,8 +84,8 @@ def audit(
             found are tested on other samples.
         references: reference level of each group, with which the other levels are compared; by default the level with
             the most samples.
-        names: names of the models, one per table; by default the file names. With ``matrix``, the names of the training
-            sets, which may be repeated.
+        names: names of the models, one per table (or score column); by default the file names (or the names of the
+            columns). With ``matrix``, the names of the training sets, which may be repeated.
         tasks: names of the tasks to evaluate; by default all tasks.
         split: split to evaluate; required if the column ``split`` holds several splits.
         validation: a validation table per model, used to choose operating points, a temperature and, for tasks without
@@ -123,25 +125,31 @@ def audit(
         raise InputError("no table was given; expected at least one file with columns true.TASK and score.TASK.CLASS")
     if kind is not None and kind not in KINDS:
         raise InputError(f"--kind {kind} is not known; use one of {', '.join(KINDS)}")
+    scores = [score] if isinstance(score, str) else list(score or ())
     columns = evaluation.Columns(
-        true, score, predicted, dict(score_for or {}), (groups,) if isinstance(groups, str) else tuple(groups), cluster,
+        true, next(iter(scores), None), predicted, dict(score_for or {}),
+        (groups,) if isinstance(groups, str) else tuple(groups), cluster,
         None if positive is None else text_of(positive), clean_levels, weight, threshold, kind,
         (properties,) if isinstance(properties, str) else tuple(properties),
     )  # fmt: skip
     try:
-        whole = [evaluation.read_predictions(one, columns) for one in given]
+        readings = _readings(given, columns, scores)
+        given = [one for one, _ in readings]
+        whole = [evaluation.read_predictions(one, own) for one, own in readings]
+        if len(scores) > 1:
+            whole = list(map(_with_row_numbers, whole))
         read = [_only_tasks(_only_split(table, split, one), tasks, one) for table, one in zip(whole, given)]
-        called = _names(given, read, names=names, matrix=matrix)
+        called = _names(given, read, names=names, matrix=matrix, scores=scores)
         models, files = _models(given, read, called, matrix=matrix)
         with progress_steps("intervals", "parts") as progress:
             found = evaluation.audit_tables(
                 models,
                 robustness=_beside(
-                    robustness, models, "robustness", lambda one: evaluation.read_conditions(one, columns)
+                    _readings(robustness, columns, scores), models, "robustness", evaluation.read_conditions
                 ),
                 baseline=baseline,
                 search=None if validation or matrix else _search_tables(called, whole, split),
-                validation=_beside(validation, models, "validation", lambda one: _read_validation(one, columns)),
+                validation=_beside(_readings(validation, columns, scores), models, "validation", _read_validation),
                 clusters=cluster if cluster in ("source", "row") else "auto",
                 resamples=resamples,
                 seed=seed,
@@ -164,6 +172,35 @@ def _is_file(table: Table) -> bool:
 
 def _name(table: Table) -> str:
     return str(table) if _is_file(table) else "the table"
+
+
+def _readings(
+    tables: Sequence[Table], columns: evaluation.Columns, scores: Sequence[str]
+) -> list[tuple[Table, evaluation.Columns]]:
+    """Return each table with the roles of its columns; a table with several scores is read once per score."""
+    if len(scores) < 2:
+        return [(one, columns) for one in tables]
+    if len(set(scores)) < len(scores):
+        raise InputError(f"--score {_repeated(scores)} is given twice; give each column once")
+    if len(tables) > 1:
+        raise InputError(
+            f"{len(scores)} --score columns are the models of one table, but {len(tables)} tables are given; give one "
+            "table, or one --score for all tables"
+        )
+    if columns.predicted or columns.score_for:
+        option = "--predicted" if columns.predicted else "--score-for"
+        raise InputError(f"{option} cannot be combined with {len(scores)} --score columns; remove {option}")
+    return [
+        (one, replace(columns, score=name, other_scores=[other for other in scores if other != name]))
+        for one in tables
+        for name in scores
+    ]
+
+
+def _with_row_numbers(table: Predictions) -> Predictions:
+    """Return the table with the number of each row as the name of its sample."""
+    frame = table.frame.assign(**{SAMPLE: range(1, len(table.frame) + 1)})
+    return replace(table, frame=frame, notes=[*table.notes, *duplicate_note(table)])
 
 
 def _only_split(table: Predictions, split: str | None, path: Table) -> Predictions:
@@ -208,19 +245,27 @@ def _only_tasks(table: Predictions, tasks: Sequence[str] | None, path: Table) ->
 
 
 def _names(
-    paths: Sequence[Table], read: Sequence[Predictions], *, names: Sequence[str] | None, matrix: bool
+    paths: Sequence[Table],
+    read: Sequence[Predictions],
+    *,
+    names: Sequence[str] | None,
+    matrix: bool,
+    scores: Sequence[str],
 ) -> list[str]:
     if names:
         if len(names) != len(paths):
+            unit = "table" if len(scores) < 2 else "score column"
             raise InputError(
                 f"{len(names)} {'name' if len(names) == 1 else 'names'} for {len(paths)} "
-                f"{'table' if len(paths) == 1 else 'tables'}; give one name per table"
+                f"{unit}{'' if len(paths) == 1 else 's'}; give one name per {unit}"
             )
         if len(set(names)) < len(names) and not matrix:
             raise InputError(
                 f"two tables are both called '{_repeated(names)}'; give each its own name, or add --matrix"
             )
         return list(names)
+    if len(scores) > 1:
+        return list(scores)
     if matrix:
         trained = [_trained_on(table) for table in read]
         for path, name in zip(paths, trained, strict=True):
@@ -278,14 +323,17 @@ def _models(
 
 
 def _beside(
-    paths: Sequence[Table], models: Mapping[str, Predictions], what: str, read: Callable[[Table], Found]
+    readings: Sequence[tuple[Table, evaluation.Columns]],
+    models: Mapping[str, Predictions],
+    what: str,
+    read: Callable[[Table, evaluation.Columns], Found],
 ) -> dict[str, Found]:
     """Return one additional table per model, such as its validation table; empty if none were given."""
-    if paths and len(paths) != len(models):
+    if readings and len(readings) != len(models):
         raise InputError(
-            f"{len(paths)} {what} tables for {len(models)} models ({', '.join(models)}); give one per model"
+            f"{len(readings)} {what} tables for {len(models)} models ({', '.join(models)}); give one per model"
         )
-    return {name: read(path) for name, path in zip(models, paths)}
+    return {name: read(path, columns) for name, (path, columns) in zip(models, readings)}
 
 
 def _read_validation(path: Table, columns: evaluation.Columns) -> Predictions:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from auxface.evaluation.clusters import column_codes, combine_codes
@@ -345,27 +346,38 @@ def _comparison(
 def _matched(first: Predictions, second: Predictions) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
     """Return the row positions of shared samples in both tables (None if unknown), and a note for the reader."""
     frames = [first.frame, second.frame]
-    keys = next((keys for keys in (KEY, (SAMPLE,)) if all({*keys} <= {*frame.columns} for frame in frames)), None)
-    if keys == (SAMPLE,) and not all(frame[SAMPLE].is_unique and frame[SAMPLE].all() for frame in frames):
+    identifying = _identifying_columns(frames)
+    for names in identifying:
+        codes = combine_codes([column_codes(frames, name) for name in names])
+        one, other = codes[: len(frames[0])], codes[len(frames[0]) :]
+        _, at_one, at_other = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+        if len(at_one):
+            return (at_one, at_other), ""
+    if identifying:
+        return None, " are not compared: they have no sample in common"
+    if all(SAMPLE in frame.columns for frame in frames):
         codes = column_codes(frames, SAMPLE)
         if len(frames[0]) != len(frames[1]) or (codes[: len(frames[0])] != codes[len(frames[0]) :]).any():
             return None, (
                 " are not compared: several rows have the same id or none, and the ids of the two tables are not in "
                 "the same order; give every sample a unique id"
             )
-        keys = None
-    if keys is None:
-        if not _same_truth(first, second):
-            return None, (
-                " are not compared: their rows cannot be matched; add a column 'id' with the same unique value for the "
-                f"same sample to every table, or the key columns {', '.join(KEY)}"
-            )
-        rows = np.arange(len(frames[0]))
-        return (rows, rows), ": without key columns, their rows are assumed to be the same samples in the same order"
-    codes = combine_codes([column_codes(frames, name) for name in keys])
-    one, other = codes[: len(frames[0])], codes[len(frames[0]) :]
-    _, at_one, at_other = np.intersect1d(one, other, assume_unique=True, return_indices=True)
-    return ((at_one, at_other), "") if len(at_one) else (None, " are not compared: they have no sample in common")
+    if not _same_truth(first, second):
+        return None, (
+            " are not compared: their rows cannot be matched; add a column 'id', 'video' or 'path' with the same "
+            f"unique value for the same sample to every table, or the key columns {', '.join(KEY)}"
+        )
+    rows = np.arange(len(frames[0]))
+    return (rows, rows), ": without key columns, their rows are assumed to be the same samples in the same order"
+
+
+def _identifying_columns(frames: Sequence[pd.DataFrame]) -> list[tuple[str, ...]]:
+    """Return the columns of two tables whose values identify a sample in both, in order of preference."""
+    shared = [name for name in frames[0].columns if name in frames[1].columns]
+    if {*KEY} <= {*shared}:
+        return [KEY]
+    samples = [name for name in (SAMPLE, *(name for name in shared if name.startswith(f"{SAMPLE}."))) if name in shared]
+    return [(name,) for name in samples if all(frame[name].is_unique and frame[name].all() for frame in frames)]
 
 
 def _conflicting_labels(first: Predictions, second: Predictions, rows: Sequence[np.ndarray], task: ScoredTask) -> int:
