@@ -16,8 +16,9 @@ RESAMPLES = 1000
 # standard error is then known to within 1/sqrt(2 * 8192) = 0.8%, less than the error of 1,000 resamples, and the
 # weights need 33 MB at most.
 BUNDLES = 8192
-# Tables of up to this many sums are dense: a sparse table takes longer to build than to use.
-_DENSE_SUMS = 50_000
+# Tables of up to this many sums, and up to this many sums per value, are dense. A sparse table with a value in most of
+# its places takes longer to build and to use.
+_DENSE_SUMS, _DENSE_SUMS_PER_VALUE = 50_000, 8
 # Double-precision weights of up to this many bytes are cached: converting them takes as long as using them once.
 KEPT_BYTES = 16 << 20
 
@@ -41,7 +42,7 @@ class Resampling:
         """Return sums of ``values`` [N] (default: ones) by cell, int64 [N], and bundle as float64 [cells, B]."""
         bundles = self.weights.shape[0]
         bundle = self.bundle[cluster]
-        if cells * bundles <= _DENSE_SUMS:
+        if cells * bundles <= min(_DENSE_SUMS, _DENSE_SUMS_PER_VALUE * len(cell)):
             return np.bincount(cell * bundles + bundle, values, cells * bundles).reshape(cells, bundles).astype(float)
         data = np.ones(len(cell)) if values is None else values
         return sparse.csr_matrix((data, (cell, bundle)), shape=(cells, bundles))

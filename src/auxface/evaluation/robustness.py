@@ -52,10 +52,13 @@ class Corrupted:
 
 def measure_corrupted(table: Predictions, task: ScoredTask, cluster: np.ndarray, draw: Resampling) -> Corrupted:
     """Measure a task on one table of predictions on corrupted images, overall and by group."""
-    overall = measure(table, task, whole(table), cluster, draw).levels[""]
+    # Of a multi-label task, only means over the attributes are reported, so metrics without a mean are not computed.
+    metrics = [metric for metric in METRICS.values() if metric.applies(task.kind, len(task.classes))]
+    overall = measure(table, task, whole(table), cluster, draw, metrics).levels[""]
     by_group = GroupsUnderCorruption()
-    # Ranking metrics take most of the time, so they are omitted for the many attributes, levels and severities.
-    metrics = [metric for metric in METRICS.values() if task.kind != "multilabel" or metric not in RANKING]
+    if task.kind == "multilabel":
+        # Ranking metrics take most of the time, so they are omitted for the many attributes, levels and severities.
+        metrics = [metric for metric in metrics if metric not in RANKING]
     for partition in single_partitions(table):
         levels = measure(table, task, partition, cluster, draw, metrics).levels
         by_group.groups[partition.name] = {level: estimates(found) for level, found in levels.items()}

@@ -37,20 +37,20 @@ def from_counts(metrics: Sequence[Metric], data: MetricInput) -> dict[str, Resam
     assert data.predicted is not None
     hit = data.true == data.predicted
     cells = data.levels * data.classes
-    tables = [
-        data.resampling.sums(
-            (data.level * data.classes + column)[rows],
-            data.cluster[rows],
-            cells,
-            None if data.weight is None else data.weight[rows],
-        )
-        for column, rows in ((data.true, slice(None)), (data.predicted, slice(None)), (data.true, hit))
-    ]
+    counted = ((data.true, slice(None)), (data.predicted, slice(None)), (data.true, hit))
+    # The three tables of counts are one table, since a product with a few rows takes about as long as one with many.
+    table = data.resampling.sums(
+        np.concatenate(
+            [place * cells + (data.level * data.classes + column)[rows] for place, (column, rows) in enumerate(counted)]
+        ),
+        np.concatenate([data.cluster[rows] for _, rows in counted]),
+        3 * cells,
+        None if data.weight is None else np.concatenate([data.weight[rows] for _, rows in counted]),
+    )
     parts: dict[str, list[np.ndarray]] = {metric.name: [] for metric in metrics}
     for part in data.resampling.chunks(3 * cells):
         weights = data.resampling.columns(part)
-        shape = (data.levels, data.classes, weights.shape[1])
-        counts = Counts(*((table @ weights).reshape(shape) for table in tables))
+        counts = Counts(*(table @ weights).reshape(3, data.levels, data.classes, weights.shape[1]))
         with np.errstate(invalid="ignore", divide="ignore"):
             for metric in metrics:
                 parts[metric.name].append(metric.compute(counts))

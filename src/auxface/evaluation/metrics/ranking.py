@@ -4,7 +4,7 @@ The definitions are those of scikit-learn: ties count one half in the AUC, and a
 equal error rate is taken where the linearly interpolated ROC curve crosses FNR = FPR. ``tpr_at_fpr_0.01`` is the
 highest true positive rate of any threshold whose false positive rate is at most 1%.
 
->>> curve = RocCurve(hits=np.array([[1.0, 2.0]]), alarms=np.array([[0.0, 2.0]]))
+>>> curve = RocCurve(new_hits=np.array([[1.0, 1.0]]), new_alarms=np.array([[0.0, 2.0]]))
 >>> float(_auc(curve)[0])
 0.75
 """
@@ -36,17 +36,22 @@ class RocCurve:
     """The ROC curves of several resamples, in order of decreasing score.
 
     Attributes:
-        hits: number of positives at or above each score step, float64 [r, steps].
-        alarms: number of negatives at or above each score step, float64 [r, steps].
+        new_hits: number of positives at each score step, float64 [r, steps].
+        new_alarms: number of negatives at each score step, float64 [r, steps].
     """
 
-    hits: np.ndarray
-    alarms: np.ndarray
+    new_hits: np.ndarray
+    new_alarms: np.ndarray
 
     @cached_property
-    def new_hits(self) -> np.ndarray:
-        """Number of positives at each score step, float64 [r, steps]."""
-        return np.diff(self.hits, prepend=0)
+    def hits(self) -> np.ndarray:
+        """Number of positives at or above each score step, float64 [r, steps]."""
+        return np.cumsum(self.new_hits, axis=1)
+
+    @cached_property
+    def alarms(self) -> np.ndarray:
+        """Number of negatives at or above each score step, float64 [r, steps]."""
+        return np.cumsum(self.new_alarms, axis=1)
 
     @property
     def positives(self) -> np.ndarray:
@@ -86,17 +91,19 @@ def _one_level(
     _, step = np.unique(-score, return_inverse=True)
     steps = int(step.max(initial=0)) + 1
     sides = (positive, ~positive)
-    exact = _compute(metrics, RocCurve(*(_cumulated(step, steps, weight * chosen) for chosen in sides)))
+    counts = (np.bincount(step, weights=weight * chosen, minlength=steps)[None] for chosen in sides)
+    exact = _compute(metrics, RocCurve(*counts))
+    step = _join_negatives(step, steps, positive)
+    steps = int(step.max(initial=0)) + 1
     if steps > STEPS:
         step = _coarse(step, steps, weight * ~positive)
         steps = int(step.max()) + 1
-    hits, alarms = (resampling.sums(step[chosen], cluster[chosen], steps, weight[chosen]) for chosen in sides)
+    tables = [resampling.sums(step[chosen], cluster[chosen], steps, weight[chosen]) for chosen in sides]
     parts = []
     for part in resampling.chunks(steps, budget=_CACHED_NUMBERS):
         weights = resampling.columns(part)
         # Sums over contiguous numbers are several times faster than sums over rows.
-        new = (np.ascontiguousarray((table @ weights).T) for table in (hits, alarms))
-        parts.append(_compute(metrics, RocCurve(*(np.cumsum(table, axis=1) for table in new))))
+        parts.append(_compute(metrics, RocCurve(*(np.ascontiguousarray((table @ weights).T) for table in tables))))
     found = {metric.name: np.concatenate([part[metric.name] for part in parts]) for metric in metrics}
     for name, values in found.items():
         values[0] = exact[name][0]
@@ -108,9 +115,15 @@ def _compute(metrics: Sequence[Metric], curve: RocCurve) -> dict[str, np.ndarray
         return {metric.name: metric.compute(curve) for metric in metrics}
 
 
-def _cumulated(step: np.ndarray, steps: int, weight: np.ndarray) -> np.ndarray:
-    """Return the total weight of the samples at or above each score step, float64 [1, steps]."""
-    return np.cumsum(np.bincount(step, weights=weight, minlength=steps))[None]
+def _join_negatives(step: np.ndarray, steps: int, positive: np.ndarray) -> np.ndarray:
+    """Merge neighboring steps without positives, which lie on one straight segment of the ROC curve.
+
+    No metric of the curve changes: the hits are the same at all of these steps, and the precision is not used there.
+    """
+    alone = np.bincount(step, weights=positive, minlength=steps) == 0
+    starts = np.ones(steps, dtype=bool)
+    starts[1:] = ~(alone[1:] & alone[:-1])
+    return (np.cumsum(starts) - 1)[step]
 
 
 def _coarse(step: np.ndarray, steps: int, negatives: np.ndarray) -> np.ndarray:
@@ -125,8 +138,8 @@ def _coarse(step: np.ndarray, steps: int, negatives: np.ndarray) -> np.ndarray:
 
 
 def _auc(curve: RocCurve) -> np.ndarray:
-    new_alarms = np.diff(curve.alarms, prepend=0)
-    wins = np.einsum("rs,rs->r", new_alarms, curve.hits - curve.new_hits / 2)
+    wins = np.einsum("rs,rs->r", curve.new_alarms, curve.hits)
+    wins -= np.einsum("rs,rs->r", curve.new_alarms, curve.new_hits) / 2
     return wins / (curve.positives * curve.negatives)
 
 
