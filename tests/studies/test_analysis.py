@@ -1,6 +1,7 @@
 """Simulated results with known accuracies: the analysis finds true differences and no others."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import pytest
 from scipy import stats
 
 from auxface.errors import InputError
+from auxface.evaluation import Predictions, read_predictions, write_predictions
 from auxface.studies.analysis import analyze_study
 from auxface.studies.conclusions import gap_verdict, markdown_tables, verdict
 from auxface.studies.definition import read_plan, read_study
+from auxface.studies.effects_figure import effects_figure
 from auxface.studies.page_sections import label_fraction_curves
-from auxface.studies.results_file import merge_results
+from auxface.studies.results_file import merge_results, predictions_path
 from auxface.studies.study_report import json_document, study_page
 
 
@@ -169,8 +172,8 @@ def test_tables_in_docs_equal_those_of_committed_results():
     study, planned = read_plan([folder])
     assert study == read_study(folder.with_suffix(".yaml"))
     tables = markdown_tables(analyze_study(study, merge_results([folder]).values(), planned))
-    text = (root / "docs" / "evidence.md").read_text(encoding="utf-8")
-    missing = [line for line in tables.splitlines() if line.startswith("|") and line not in text]
+    lines = (root / "docs" / "evidence.md").read_text(encoding="utf-8").splitlines()
+    missing = [line for line in tables.splitlines() if line.startswith("|") and line not in lines]
     assert not missing
 
 
@@ -187,3 +190,111 @@ def test_missing_predictions_are_named(made, study_of, tmp_path):
     (tmp_path / "predictions" / "faces-plain-0.parquet").unlink()
     with pytest.raises(InputError, match="no such file"):
         analyze_study(study_of(["faces"], ["plain"], (0,)), results, 1)
+
+
+@pytest.fixture
+def with_control(made, study_of, tmp_path):
+    """Returns an analysis of a baseline, a method and its control, given the skills of the two auxiliaries."""
+
+    def make(skill: float, control_skill: float):
+        methods = {"plain": {"recipe": "a"}, "texture": {"recipe": "a"}}
+        methods |= {"shuffled": {"recipe": "a", "control_of": "texture"}}
+        study = study_of(["faces"], list(methods), (0, 1, 2), methods=methods)
+        results = made(tmp_path, {"plain": 0.6, "texture": 0.85, "shuffled": 0.6}, n=800)
+        for entry, _ in results:
+            value = {"texture": skill, "shuffled": control_skill}.get(entry["method"])
+            if value is not None:
+                entry["curve"][-1] |= {"val.reconstruction.skill.bits": value, "reconstruction.gradient_ratio": 1.0}
+        return analyze_study(study, results, 9, resamples=200)
+
+    return make
+
+
+def test_a_method_is_also_compared_with_its_control(with_control):
+    analysis = with_control(0.3, 0.0)
+    (one,) = analysis.data
+    found = {(item.first, item.second): verdict(item) for item in one.comparisons}
+    assert found == {
+        ("texture", "plain"): "better",
+        ("texture", "shuffled"): "better",
+        ("shuffled", "plain"): "no significant difference",
+    }
+    family = [item.p for item in one.comparisons]
+    assert min(item.p_holm for item in one.comparisons) == pytest.approx(3 * min(family))
+    page, tables = study_page(analysis), markdown_tables(analysis)
+    assert "texture is significantly better than its control shuffled" in page
+    assert "| texture | 1.00 | – | 0.30 | at least 0.02 | yes |" in tables
+    assert "| shuffled | 1.00 | – | 0.00 | at most 0.02 | yes |" in tables
+    # The cost table compares with the baseline only.
+    assert page.count("1.00 × the baseline") == 2
+
+
+def test_a_control_that_learned_makes_its_comparisons_not_tested(with_control):
+    analysis = with_control(0.3, 0.2)
+    found = {(item.first, item.second): (verdict(item), item.p_holm is None) for item in analysis.data[0].comparisons}
+    assert found[("texture", "plain")] == ("better", False)
+    assert found[("texture", "shuffled")] == ("not tested", True)
+    assert found[("shuffled", "plain")] == ("not tested", True)
+    # One comparison remains, so its p-value needs no correction.
+    (tested,) = [item for item in analysis.data[0].comparisons if not item.not_tested]
+    assert tested.p_holm == tested.p
+
+
+def test_the_first_figure_shows_every_effect_and_none_that_was_not_tested(with_control):
+    figure = effects_figure(with_control(0.01, 0.0))
+    (panel,) = figure.panels
+    by_name = {(row.name, row.minus): row for row in panel.rows}
+    assert by_name["texture", "plain"].at is None
+    assert "at least 0.02 is required" in by_name["texture", "plain"].why
+    row = by_name["shuffled", "plain"]
+    assert row.start < row.at < row.start + row.length
+    assert row.start < figure.zero < row.start + row.length
+    assert row.text.startswith(("+", "−"))
+    assert row.verdict == "no significant difference"
+
+
+def test_an_error_that_falls_is_drawn_to_the_right(made, study_of, tmp_path):
+    study = study_of(["faces"], ["plain", "better"], (0, 1), compare={"baseline": "plain", "metric": "brier_score"})
+    analysis = analyze_study(study, made(tmp_path, {"plain": 0.5, "better": 0.9}, seeds=(0, 1)), 4, resamples=100)
+    assert analysis.data[0].comparisons[0].difference.value < 0
+    # The Brier score of several classes has no upper bound of 1, so it is only in the tables.
+    assert effects_figure(analysis) is None
+    study = study_of(
+        ["faces"], ["plain", "better"], (0, 1), compare={"baseline": "plain", "metric": "expected_calibration_error"}
+    )
+    results = made(tmp_path, {"plain": 0.5, "better": 0.79}, seeds=(0, 1))
+    ((row,),) = (panel.rows for panel in effects_figure(analyze_study(study, results, 4)).panels)
+    assert row.text.startswith("+")
+
+
+def test_learning_curves_show_the_metric_and_not_the_skill(with_control):
+    """The log of a joint run contains the skill of its auxiliary before the validation metric."""
+    analysis = with_control(0.3, 0.0)
+    for method in analysis.data[0].methods.values():
+        for entry in method.records.values():
+            entry["curve"] = [{"epoch": 1, "val.reconstruction.skill.bits": 0.3, **entry["curve"][0]}]
+    assert "faces: balanced accuracy on the validation split" in study_page(analysis)
+    assert "skill.bits on the validation split" not in study_page(analysis)
+
+
+def test_data_sets_may_have_different_metrics_and_several_tasks(made, study_of, tmp_path):
+    study = study_of(["faces", "others"], ["plain", "better"], (0, 1, 2))
+    data = [study.data[0], study.data[1].model_copy(update={"metric": "macro_f1"})]
+    study = study.model_copy(update={"data": tuple(data)})
+    results = made(tmp_path, {"plain": 0.6, "better": 0.9}, data=("faces", "others"))
+    for entry, folder in results:
+        table = read_predictions(predictions_path(folder, entry["key"]))
+        columns = {name: name.replace(".face", ".mood") for name in table.frame if ".face" in name}
+        frame = table.frame.assign(**{new: table.frame[old] for old, new in columns.items()})
+        both = Predictions(frame, (*table.tasks, replace(table.tasks[0], name="mood")))
+        entry["tasks"]["mood"] = entry["tasks"]["face"]
+        write_predictions(both, predictions_path(folder, entry["key"]))
+    analysis = analyze_study(study, results, 12, resamples=100)
+    titles = ["faces: face", "faces: mood", "others: face", "others: mood"]
+    assert [one.title for one in analysis.data] == titles
+    assert [one.comparisons[0].metric for one in analysis.data] == ["accuracy"] * 2 + ["macro_f1"] * 2
+    # All four comparisons are one family, although they have two metrics.
+    family = [item for one in analysis.data for item in one.comparisons]
+    smallest = min(family, key=lambda item: item.p)
+    assert smallest.p_holm == pytest.approx(4 * smallest.p)
+    assert all(f">{title}</h2>" in study_page(analysis) for title in titles)

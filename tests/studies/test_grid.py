@@ -61,7 +61,7 @@ def test_runs_go_by_seed_then_label_fraction_then_baseline():
 def test_auxiliary_settings_apply_to_methods_that_have_one():
     for run in runs():
         assert run.recipe.train.epochs == (7 if run.data.name == "moods" else 5)
-        assert list(run.recipe.tasks) == [run.data.task]
+        assert list(run.recipe.tasks) == list(run.data.tasks)
         if run.method == "supervised":
             assert run.recipe.auxiliary is None
             assert run.recipe.primary_weight == 1
@@ -143,3 +143,16 @@ def test_every_packaged_study_can_be_planned(path):
     page = (STUDIES.parent / "docs" / "studies.md").read_text(encoding="utf-8")
     (row,) = (line for line in page.splitlines() if line.startswith(f"| [`{path.stem}`]"))
     assert row.endswith(f"| {len(found)} |")
+
+
+def test_several_labels_are_learned_together_and_can_be_selected():
+    data = [{"name": "faces", "manifest": "faces.parquet", "task": ["gender", "race"]}]
+    found = runs(data=data)
+    assert all(list(run.recipe.tasks) == ["gender", "race"] for run in found)
+    assert select_runs(found, ["task=gender, race"]) == found
+
+
+def test_a_control_of_no_method_is_reported_with_the_nearest():
+    methods = RAW["methods"] | {"shuffled": {"recipe": "l_ssat_shuffled", "control_of": "supervise"}}
+    with pytest.raises(InputError, match=r"methods.shuffled.control_of 'supervise' is not another method.*supervised"):
+        runs(methods=methods)

@@ -30,7 +30,7 @@ def test_critical_difference_equals_demsars_table(methods):
 
 
 def test_ranks_of_demsars_worked_example():
-    found = rank_methods(learned(), higher_is_better=True)
+    found = rank_methods(learned())
     # In the paper: 3.143, 2.000, 2.893, 1.964; critical difference 1.25.
     assert found.mean == {
         "C4.5+m+cf": pytest.approx(1.964, abs=1e-3),
@@ -46,32 +46,25 @@ def test_ranks_of_demsars_worked_example():
 
 def test_groups_are_longest_runs_without_a_difference():
     values = {f"set {at}": {name: -float(place) for place, name in enumerate("abcdef")} for at in range(20)}
-    found = rank_methods(values, higher_is_better=True)
+    found = rank_methods(values)
     assert found.critical_difference == pytest.approx(1.686, abs=0.01)
     assert found.groups == (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"), ("e", "f"))
 
 
-def test_lower_is_better_reverses_ranks():
-    values = {"x": {"a": 3.0, "b": 2.0, "c": 1.0}, "y": {"a": 3.0, "b": 2.0, "c": 1.0}}
-    assert list(rank_methods(values, higher_is_better=False).mean) == ["c", "b", "a"]
-
-
 def test_too_few_data_sets_give_a_reason_instead_of_ranks():
-    assert "2 data sets and 3 methods" in rank_methods({"x": {"a": 1.0, "b": 2.0, "c": 3.0}}, higher_is_better=True)
-    two = rank_methods(
-        {"x": {"a": 1.0, "b": 2.0, "c": 3.0}, "y": {"a": 1.0, "b": 2.0, "c": 3.0}}, higher_is_better=True
-    )
+    assert "2 data sets and 3 methods" in rank_methods({"x": {"a": 1.0, "b": 2.0, "c": 3.0}})
+    two = rank_methods({"x": {"a": 1.0, "b": 2.0, "c": 3.0}, "y": {"a": 1.0, "b": 2.0, "c": 3.0}})
     assert not two.can_be_significant
 
 
 def test_methods_missing_on_a_data_set_are_excluded():
     values = learned()
     values["set 0"]["extra"] = 0.9
-    assert set(rank_methods(values, higher_is_better=True).mean) == set(LEARNERS)
+    assert set(rank_methods(values).mean) == set(LEARNERS)
 
 
 def test_diagram_names_each_method_once_and_escapes_names():
-    found = rank_methods({f"s{at}": {"a<b": 1.0, "c": 2.0, "d": 3.0} for at in range(5)}, higher_is_better=True)
+    found = rank_methods({f"s{at}": {"a<b": 1.0, "c": 2.0, "d": 3.0} for at in range(5)})
     svg = critical_difference_diagram(found)
     assert svg.count("a&lt;b") == 1
     assert "a<b" not in svg

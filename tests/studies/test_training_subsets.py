@@ -34,7 +34,7 @@ def faces(n=400) -> Manifest:
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.01, 1), st.floats(0.01, 1))
 def test_smaller_fractions_are_subsets_and_keep_every_class(one, other):
-    less, more = (drop_labels(faces(), "mood", fraction, seed=0).table["mood"] for fraction in sorted((one, other)))
+    less, more = (drop_labels(faces(), ["mood"], fraction, seed=0).table["mood"] for fraction in sorted((one, other)))
     training = faces().table["split"] == "train"
     assert set(less[training].dropna().index) <= set(more[training].dropna().index)
     assert set(less[training].dropna()) == {"glad", "sad"}
@@ -43,7 +43,7 @@ def test_smaller_fractions_are_subsets_and_keep_every_class(one, other):
 @pytest.mark.parametrize("task", ["mood", "forged", "attributes", "age"])
 def test_only_training_labels_are_dropped(task, tmp_path):
     full = faces()
-    reduced = drop_labels(full, task, 0.1, seed=0)
+    reduced = drop_labels(full, [task], 0.1, seed=0)
     column = full.labels[task].columns(task)[0]
     training = full.table["split"] == "train"
     assert reduced.table[column][training].notna().sum() == pytest.approx(30, abs=2)
@@ -58,7 +58,7 @@ def test_only_training_labels_are_dropped(task, tmp_path):
 @pytest.mark.parametrize("task", ["mood", "forged", "attributes", "age"])
 def test_each_seed_keeps_other_labels_of_one_number(task):
     column = faces().labels[task].columns(task)[0]
-    kept = [drop_labels(faces(), task, 0.1, seed).table[column].notna() for seed in (0, 0, 1)]
+    kept = [drop_labels(faces(), [task], 0.1, seed).table[column].notna() for seed in (0, 0, 1)]
     assert kept[0].equals(kept[1])
     assert kept[0].sum() == kept[2].sum()
     # Validation and test rows keep all labels; of 300 training rows, two subsets of 30 share three by chance.
@@ -68,7 +68,7 @@ def test_each_seed_keeps_other_labels_of_one_number(task):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_tenth_of_an_ordinal_scale_keeps_its_fraction(seed):
-    reduced = drop_labels(faces(), "age", 0.1, seed).table
+    reduced = drop_labels(faces(), ["age"], 0.1, seed).table
     training = reduced["split"] == "train"
     tenths = (reduced["age"][training & reduced["age"].notna()] // 40).value_counts()
     assert set(tenths.index) == set(range(10))
@@ -85,7 +85,7 @@ def test_multilabel_subsets_keep_attribute_frequencies():
     training = table["split"] == "train"
     subsets = []
     for fraction in (0.02, 0.05, 0.2):
-        kept = drop_labels(manifest, "traits", fraction, seed=1).table[names][training].dropna()
+        kept = drop_labels(manifest, ["traits"], fraction, seed=1).table[names][training].dropna()
         subsets.append(set(kept.index))
         assert len(kept) == 1500 * fraction
         share = table[names][training].mean()
@@ -140,3 +140,13 @@ compare: {baseline: supervised}
     labeled = own["emotion"].notna()
     assert labeled[own["split"] == "train"].mean() < 0.5
     assert labeled[own["split"] != "train"].sum() == (before["split"] != "train").sum()
+
+
+def test_several_tasks_keep_the_labels_of_the_same_rows():
+    reduced = drop_labels(faces(), ["mood", "age", "attributes"], 0.1, seed=0)
+    training = reduced.table["split"] == "train"
+    kept = reduced.table["mood"][training].notna()
+    assert 25 < kept.sum() < 35
+    for column in ("age", *reduced.labels["attributes"].columns("attributes")):
+        assert (reduced.table[column][training].notna() == kept).all()
+    assert reduced.table["age"].dtype == "Float64"

@@ -8,7 +8,7 @@ Example::
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 
@@ -17,44 +17,34 @@ from scipy import stats
 
 from auxface.errors import InputError
 from auxface.evaluation.clusters import cluster_codes
-from auxface.evaluation.compare import Comparison, holm
 from auxface.evaluation.fairness import gaps
 from auxface.evaluation.groups import by_group, whole
-from auxface.evaluation.intervals import CONFIDENCE, Draws, Estimate
+from auxface.evaluation.intervals import CONFIDENCE, Estimate
 from auxface.evaluation.io import read_predictions
 from auxface.evaluation.measure import measure
 from auxface.evaluation.metrics import METRICS, decision_metric
 from auxface.evaluation.predictions import Predictions, ScoredTask, TableError
-from auxface.evaluation.resampling import RESAMPLES, draw_resamples
+from auxface.evaluation.resampling import RESAMPLES, Resampling, draw_resamples
+from auxface.studies.auxiliary_check import AuxiliaryCheck
+from auxface.studies.comparisons import (
+    MeasuredRun,
+    MeasuredSeeds,
+    StudyComparison,
+    check_methods,
+    compare_methods,
+    correct_for_all,
+)
 from auxface.studies.definition import Study
-from auxface.studies.grid import expand_methods, row_name
 from auxface.studies.results_file import DONE, RunRecord, predictions_path
 from auxface.studies.statistics import (
     ONE_SEED,
     Ranks,
-    difference_over_seeds,
     mean_over_seeds,
     rank_methods,
     student_interval,
 )
 
 Estimates = dict[str, Estimate]
-
-
-@dataclass(frozen=True)
-class StudyComparison(Comparison):
-    """The difference between a method and its baseline.
-
-    Attributes:
-        not_tested: reason in the study file why the difference does not answer the study's question; "" if the file
-            gives no reason.
-    """
-
-    not_tested: str = ""
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the comparison as plain data for the JSON document."""
-        return super().to_dict() | ({"not_tested": self.not_tested} if self.not_tested else {})
 
 
 @dataclass
@@ -69,6 +59,7 @@ class MethodSummary:
         worst: metric of the worst group level, by group column.
         gap: gap between group levels, by group column.
         under_corruption: mean of the decision metric under corruption; None if no corruption was tested.
+        auxiliary: strength of the auxiliary; None if it was not measured, as in supervised training.
     """
 
     name: str
@@ -78,6 +69,7 @@ class MethodSummary:
     worst: Estimates = field(default_factory=dict)
     gap: Estimates = field(default_factory=dict)
     under_corruption: Estimate | None = None
+    auxiliary: AuxiliaryCheck | None = None
 
     def training_seconds(self) -> float:
         """Return the training time of a run in seconds, averaged over seeds."""
@@ -94,22 +86,26 @@ class MethodSummary:
 
 @dataclass
 class DataAnalysis:
-    """Results on one data set with one fraction of the labels.
+    """Results on one task of a data set with one fraction of the labels.
 
     Attributes:
         name: name of the data set.
-        task: task of the models.
+        task: the task.
+        metric: metric of the comparisons.
+        several_tasks: whether the models of this data set learn several tasks together.
         label_fraction: fraction of the training labels that were used.
         methods: summaries by method name.
         baselines: values of simple baselines, by baseline and metric.
-        comparisons: comparisons of every method with the baseline by the study's metric.
-        gap_comparisons: the same comparisons by the gap of each group column.
+        comparisons: comparisons of every method with the baseline, and with its control, by the metric.
+        gap_comparisons: comparisons with the baseline by the gap of each group column.
         samples: number of test samples.
         clusters: number of clusters of test samples.
     """
 
     name: str
     task: ScoredTask
+    metric: str
+    several_tasks: bool
     label_fraction: float
     methods: dict[str, MethodSummary]
     baselines: Mapping[str, Mapping[str, float]]
@@ -120,9 +116,10 @@ class DataAnalysis:
 
     @property
     def title(self) -> str:
-        """The heading: the data set and, if below 100%, the fraction of the labels."""
+        """The heading: the data set, the task if there are several, and, if below 100%, the fraction of the labels."""
+        task = f": {self.task.name.replace('_', ' ')}" if self.several_tasks else ""
         fraction = "" if self.label_fraction == 1 else f", {self.label_fraction:.0%} of the labels"
-        return self.name + fraction
+        return self.name + task + fraction
 
 
 @dataclass
@@ -131,7 +128,7 @@ class StudyAnalysis:
 
     Attributes:
         study: the study.
-        data: one entry per data set and label fraction.
+        data: one entry per data set, task and label fraction.
         ranks: mean ranks over data sets, or the reason why there are no ranks.
         failed: records of failed runs.
         done: number of finished runs.
@@ -148,11 +145,6 @@ class StudyAnalysis:
     planned: int
     notes: list[str]
     resamples: int
-
-    @property
-    def metric(self) -> str:
-        """The metric of the comparisons."""
-        return self.study.compare.metric
 
 
 def analyze_study(
@@ -196,32 +188,15 @@ def analyze_study(
 
     baselines = {data.name: data.baselines for data in study.data}
     analyses = [
-        _analyze_data(study, name, fraction, found, baselines[name], resamples, seed, advance)
+        one
         for (name, fraction), found in cells.items()
+        for one in _analyze_data(study, name, fraction, found, baselines[name], resamples, seed, advance)
     ]
-    _correct(analyses)
+    correct_for_all([one.comparisons for one in analyses])
+    correct_for_all([one.gap_comparisons for one in analyses])
     failed = [record for record, _ in records if record["status"] != DONE]
-    values = {one.name: _values(one, study.compare.metric) for one in analyses if one.label_fraction == 1}
-    ranks = rank_methods(values, METRICS[study.compare.metric].higher_is_better)
+    ranks = rank_methods({one.title: _ranked_values(one) for one in analyses if one.label_fraction == 1})
     return StudyAnalysis(study, analyses, ranks, failed, len(done), planned, _seed_notes(analyses, study), resamples)
-
-
-Drawn = dict[str, Draws]
-
-
-@dataclass(frozen=True)
-class _MeasuredRun:
-    """The record of a run, its overall metrics, and the gaps of each group."""
-
-    record: RunRecord
-    overall: Drawn
-    gaps: dict[str, Drawn]
-
-    def metrics(self, group: str = "") -> Drawn:
-        return self.gaps[group] if group else self.overall
-
-
-_Seeds = Mapping[int, _MeasuredRun]
 
 
 def _analyze_data(
@@ -233,7 +208,7 @@ def _analyze_data(
     resamples: int,
     seed: int,
     advance: Callable[[], None],
-) -> DataAnalysis:
+) -> list[DataAnalysis]:
     tables = [_predictions(folder, record) for record, folder in found]
     codes, _ = cluster_codes([table.frame for table in tables])
     first = np.sort(codes[0])
@@ -244,32 +219,39 @@ def _analyze_data(
                 "different data sets different names"
             )
     draw = draw_resamples(1 + int(first.max()), resamples, seed)
-    task = tables[0].tasks[0]
-    measured: dict[str, dict[int, _MeasuredRun]] = {}
+    tasks, metric = tables[0].tasks, study.metric_of(name)
+    measured: dict[str, dict[str, dict[int, MeasuredRun]]] = {task.name: {} for task in tasks}
     for (record, _), table, code in zip(found, tables, codes):
-        overall = measure(table, task, whole(table), code, draw).levels[""]
-        if study.compare.metric not in overall:
-            raise InputError(
-                f"{study.name}: compare.metric is {study.compare.metric}, which is not defined for task '{task.name}' "
-                f"of {name}; expected one of {', '.join(overall)}"
-            )
-        by_level = {group: measure(table, task, by_group(table, group), code, draw).levels for group in table.groups()}
-        group_gaps = {group: gaps(levels, overall) for group, levels in by_level.items()}
-        measured.setdefault(record["row"], {})[record["seed"]] = _MeasuredRun(record, overall, group_gaps)
+        for task in tasks:
+            run = _measure_run(record, table, task, code, draw)
+            if metric not in run.overall:
+                raise InputError(
+                    f"{study.name}: the metric of the comparisons is {metric}, which is not defined for task "
+                    f"'{task.name}' of {name}; expected one of {', '.join(run.overall)}"
+                )
+            measured[task.name].setdefault(record["row"], {})[record["seed"]] = run
         advance()
-    methods = {row: _summarize(row, fraction, by_seed, task) for row, by_seed in measured.items()}
-    comparisons, gap_comparisons = _compare_with_baseline(study, name, task, measured)
-    return DataAnalysis(
-        name,
-        task,
-        fraction,
-        methods,
-        baselines,
-        comparisons,
-        gap_comparisons,
-        len(tables[0].frame),
-        len(np.unique(first)),
-    )
+    samples, clusters = len(tables[0].frame), len(np.unique(first))
+    analyses = []
+    for task in tasks:
+        rows = measured[task.name]
+        checks = check_methods(study, name, rows)
+        methods = {row: _summarize(row, fraction, by_seed, task) for row, by_seed in rows.items()}
+        for row, check in checks.items():
+            methods[row].auxiliary = check
+        compared = compare_methods(study, name, task, rows, checks)
+        analyses.append(
+            DataAnalysis(name, task, metric, len(tasks) > 1, fraction, methods, baselines, *compared, samples, clusters)
+        )
+    return analyses
+
+
+def _measure_run(
+    record: RunRecord, table: Predictions, task: ScoredTask, code: np.ndarray, draw: Resampling
+) -> MeasuredRun:
+    overall = measure(table, task, whole(table), code, draw).levels[""]
+    by_level = {group: measure(table, task, by_group(table, group), code, draw).levels for group in table.groups()}
+    return MeasuredRun(record, overall, {group: gaps(levels, overall) for group, levels in by_level.items()})
 
 
 def _predictions(folder: Path, record: RunRecord) -> Predictions:
@@ -279,7 +261,7 @@ def _predictions(folder: Path, record: RunRecord) -> Predictions:
         raise InputError(f"{error}; remove the run's line from {folder} to run it again") from None
 
 
-def _summarize(name: str, fraction: float, by_seed: _Seeds, task: ScoredTask) -> MethodSummary:
+def _summarize(name: str, fraction: float, by_seed: MeasuredSeeds, task: ScoredTask) -> MethodSummary:
     seeds = sorted(by_seed)
     runs = [by_seed[seed] for seed in seeds]
     overall = {metric: mean_over_seeds([run.overall[metric] for run in runs]).estimate for metric in runs[0].overall}
@@ -318,45 +300,11 @@ def _under_corruption(records: Mapping[int, RunRecord], task: str, bounds: tuple
     return Estimate(value, low, high, n, clusters, ONE_SEED if between is None else None, more)
 
 
-def _compare_with_baseline(
-    study: Study, data: str, task: ScoredTask, measured: Mapping[str, _Seeds]
-) -> tuple[list[StudyComparison], list[StudyComparison]]:
-    """Compare every method with its baseline by the study's metric and by the gap of every group column."""
-    comparisons: list[StudyComparison] = []
-    gap_comparisons: list[StudyComparison] = []
-    gap = f"{decision_metric(task.kind)}_difference"
-    methods = expand_methods(study)
-    for row, by_seed in measured.items():
-        run = next(iter(by_seed.values()))
-        baseline = row_name(study.compare.baseline, run.record["factors"])
-        if run.record["method"] == study.compare.baseline or baseline not in measured:
-            continue
-        method = methods.get(run.record["method"])
-        reason = "" if method is None else method.not_tested.get(data, "")
-        for group in ("", *run.gaps):
-            metric, found = (gap, gap_comparisons) if group else (study.compare.metric, comparisons)
-            sides = [
-                {seed: one.metrics(group)[metric] for seed, one in side.items() if metric in one.metrics(group)}
-                for side in (by_seed, measured[baseline])
-            ]
-            difference = difference_over_seeds(*sides)
-            if difference is not None:
-                item = StudyComparison(data, metric, row, baseline, difference.estimate, difference.p, group=group)
-                found.append(replace(item, not_tested=reason))
-    return comparisons, gap_comparisons
-
-
-def _correct(analyses: Sequence[DataAnalysis]) -> None:
-    """Apply Holm's correction to all comparisons of the study; the gap comparisons form a second family."""
-    for name in ("comparisons", "gap_comparisons"):
-        corrected = iter(holm([item for one in analyses for item in getattr(one, name)]))
-        for one in analyses:
-            setattr(one, name, [next(corrected) for _ in getattr(one, name)])
-
-
-def _values(one: DataAnalysis, metric: str) -> dict[str, float]:
-    values = {name: summary.overall[metric].value for name, summary in one.methods.items()}
-    return {name: value for name, value in values.items() if value is not None}
+def _ranked_values(one: DataAnalysis) -> dict[str, float]:
+    """Return the mean of each method, with the sign changed for metrics of which a lower value is better."""
+    sign = 1 if METRICS[one.metric].higher_is_better else -1
+    values = {name: summary.overall[one.metric].value for name, summary in one.methods.items()}
+    return {name: sign * value for name, value in values.items() if value is not None}
 
 
 def _seed_notes(analyses: Sequence[DataAnalysis], study: Study) -> list[str]:

@@ -6,7 +6,9 @@ from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.metrics import METRICS, decision_metric, format_value, table_metrics
 from auxface.evaluation.report.wording import metric_cell
 from auxface.model.card import markdown_text
-from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, StudyComparison
+from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis
+from auxface.studies.auxiliary_check import AuxiliaryCheck
+from auxface.studies.comparisons import StudyComparison
 from auxface.studies.statistics import SIGNIFICANCE
 
 NOT_SIGNIFICANT = "no significant difference"
@@ -39,11 +41,12 @@ def _verdict(item: StudyComparison, positive: str, negative: str) -> str:
 
 def conclusions(analysis: StudyAnalysis) -> list[str]:
     """Return one paragraph per data set, and a sentence about the ranks over data sets."""
-    paragraphs = [_data_conclusion(one, analysis.metric) for one in analysis.data]
+    paragraphs = [_data_conclusion(one) for one in analysis.data]
     return [*paragraphs, ranks_sentence(analysis)]
 
 
-def _data_conclusion(one: DataAnalysis, metric: str) -> str:
+def _data_conclusion(one: DataAnalysis) -> str:
+    metric = one.metric
     measured = {name: method for name, method in one.methods.items() if method.overall[metric].value is not None}
     title = METRICS[metric].title
     if not measured:
@@ -54,18 +57,20 @@ def _data_conclusion(one: DataAnalysis, metric: str) -> str:
     complete = [method for method in measured.values() if len(method.records) == most]
     best = max(complete, key=lambda method: sign * (method.overall[metric].value or 0))
     sentences = [f"{one.title}: {best.name} has the best mean {title}, {_mean_text(metric, best)}."]
+    with_baseline = [item for item in one.comparisons if not item.with_control]
     for kind in ("better", "worse"):
-        found = [item for item in one.comparisons if verdict(item) == kind]
+        found = [item for item in with_baseline if verdict(item) == kind]
         if found:
             listed = ", ".join(f"{item.first} ({format_difference(metric, item.difference.value)})" for item in found)
             sentences.append(f"Significantly {kind} than {found[0].second}: {listed}.")
-    equal = [item for item in one.comparisons if verdict(item) == NOT_SIGNIFICANT]
-    if equal and len(equal) == len(one.comparisons):
+    equal = [item for item in with_baseline if verdict(item) == NOT_SIGNIFICANT]
+    if equal and len(equal) == len(with_baseline):
         sentences.append(f"No method differs significantly from {equal[0].second}.")
     elif equal:
         verb = "does" if len(equal) == 1 else "do"
         listed = ", ".join(item.first for item in equal)
         sentences.append(f"{listed} {verb} not differ significantly from {equal[0].second}.")
+    sentences += [_control_sentence(item) for item in one.comparisons if item.with_control and not item.not_tested]
     for item in one.comparisons:
         if verdict(item) == NOT_TESTED:
             sentences.append(f"The difference between {item.first} and {item.second} is not tested: {item.not_tested}")
@@ -73,6 +78,13 @@ def _data_conclusion(one: DataAnalysis, metric: str) -> str:
         if metric in metrics:
             sentences.append(_plain_baseline_sentence(measured, metric, name, metrics[metric]))
     return " ".join(sentences)
+
+
+def _control_sentence(item: StudyComparison) -> str:
+    found = verdict(item)
+    relation = "does not differ significantly from" if found == NOT_SIGNIFICANT else f"is significantly {found} than"
+    difference = format_difference(item.metric, item.difference.value)
+    return f"{item.first} {relation} its control {item.second} ({difference})."
 
 
 def _mean_text(metric: str, method: MethodSummary) -> str:
@@ -162,10 +174,13 @@ def _lines(analysis: StudyAnalysis) -> Iterator[str]:
         yield from ("", f"### {markdown_text(one.title)}", "")
         yield f"Task {markdown_text(one.task.name)}, {one.samples:,} test samples in {one.clusters:,} clusters."
         yield ""
-        yield from _means(one, analysis.metric)
+        yield from _means(one)
         if one.comparisons:
             yield ""
-            yield from _differences(one, analysis.metric)
+            yield from _differences(one)
+        if auxiliary_checks(one):
+            yield ""
+            yield from _auxiliaries(one)
         if groups_with_gap(one):
             yield ""
             yield from _groups(one)
@@ -176,10 +191,15 @@ def _lines(analysis: StudyAnalysis) -> Iterator[str]:
         yield from ("", f"Failed: {markdown_text(what)}")
 
 
-def means_columns(one: DataAnalysis, first: str) -> list[str]:
+def means_columns(one: DataAnalysis) -> list[str]:
     """Return the metrics in the columns of the table of means, starting with the compared metric."""
     measured = next(iter(one.methods.values())).overall
-    return [first, *(name for name in table_metrics(one.task.kind) if name != first and name in measured)]
+    return [one.metric, *(name for name in table_metrics(one.task.kind) if name != one.metric and name in measured)]
+
+
+def auxiliary_checks(one: DataAnalysis) -> dict[str, AuxiliaryCheck]:
+    """Return the check of each method whose auxiliary was measured, by name."""
+    return {name: method.auxiliary for name, method in one.methods.items() if method.auxiliary is not None}
 
 
 def groups_with_gap(one: DataAnalysis) -> list[str]:
@@ -187,8 +207,8 @@ def groups_with_gap(one: DataAnalysis) -> list[str]:
     return [name for name, gap in next(iter(one.methods.values())).gap.items() if gap.value is not None]
 
 
-def _means(one: DataAnalysis, metric: str) -> Iterator[str]:
-    metrics = means_columns(one, metric)
+def _means(one: DataAnalysis) -> Iterator[str]:
+    metrics = means_columns(one)
     decision = decision_metric(one.task.kind)
     corrupted = any(method.under_corruption for method in one.methods.values())
     last = [f"{METRICS[decision].title} under corruption"] if corrupted else []
@@ -203,7 +223,8 @@ def _means(one: DataAnalysis, metric: str) -> Iterator[str]:
         yield _row([name, "", *cells, *("–" for _ in last)], emphasized=True)
 
 
-def _differences(one: DataAnalysis, metric: str) -> Iterator[str]:
+def _differences(one: DataAnalysis) -> Iterator[str]:
+    metric = one.metric
     yield _row([f"difference in {METRICS[metric].title}", "mean", "95% interval", "p", "p, corrected", "verdict"])
     yield _rule(6)
     for item in one.comparisons:
@@ -217,6 +238,30 @@ def _differences(one: DataAnalysis, metric: str) -> Iterator[str]:
                 verdict(item),
             ]
         )
+
+
+AUXILIARY_HEADINGS = (
+    ("gradient ratio", "gradient norm of the auxiliary divided by that of the task, in the second half of the epochs"),
+    ("set ratio", "gradient ratio set in the recipe"),
+    ("skill", "skill of the auxiliary on validation images; 0 is the best constant prediction"),
+    ("required skill", "skill that a method needs to count as tested; in a control, the highest skill that is allowed"),
+    ("tested", "whether the method was applied as intended"),
+)
+"""Headings of the table of auxiliaries, each with its explanation."""
+
+
+def auxiliary_cells(check: AuxiliaryCheck) -> list[str]:
+    """Return the row of a method in the table of auxiliaries."""
+    numbers = ["–" if value is None else f"{value:.2f}" for value in (check.ratio, check.set_ratio, check.skill)]
+    needed = f"{'at most' if check.is_control else 'at least'} {check.needed:.2f}"
+    return [*numbers, needed, "no" if check.why else "yes"]
+
+
+def _auxiliaries(one: DataAnalysis) -> Iterator[str]:
+    yield _row(["auxiliary", *(heading for heading, _ in AUXILIARY_HEADINGS)])
+    yield _rule(1 + len(AUXILIARY_HEADINGS))
+    for name, check in auxiliary_checks(one).items():
+        yield _row([name, *auxiliary_cells(check)])
 
 
 def _groups(one: DataAnalysis) -> Iterator[str]:

@@ -40,13 +40,15 @@ _MAX_BYTES = 1_000_000
 
 
 class StudyData(Strict):
-    """A manifest and the label on which models are trained."""
+    """A manifest and the labels on which models are trained."""
 
     name: Name
     manifest: str
     """File name of the manifest, relative to the data root."""
-    task: Name
-    """The label on which models are trained."""
+    task: Name | Annotated[tuple[Name, ...], Field(min_length=1)]
+    """The label on which models are trained, or several labels that every model learns together."""
+    metric: str | None = None
+    """Metric of the comparisons on this data set; empty: the metric in ``compare``."""
     unlabeled: tuple[str, ...] = ()
     """Manifests, relative to the data root, whose training images are used without labels in every run."""
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -57,6 +59,16 @@ class StudyData(Strict):
     """Fraction of the training rows to keep, by column and value. Validation and test rows are not changed."""
     baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
     """Values of simple baselines that are listed next to the methods, by baseline and metric."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the labels on which models are trained."""
+        return (self.task,) if isinstance(self.task, str) else self.task
+
+    @field_validator("metric")
+    @classmethod
+    def _check_known(cls, value: str | None) -> str | None:
+        return None if value is None else _check_metric(value)
 
     @field_validator("baselines")
     @classmethod
@@ -75,6 +87,12 @@ class Method(Strict):
     settings: dict[str, Any] = Field(default_factory=dict)
     vary: Grid = Field(default_factory=dict)
     """Values to vary, by recipe key. Each combination of values is a separate method."""
+    control_of: str | None = None
+    """Name of the method of which this is a control: it is trained in the same way, but nothing can be learned from the
+    target of its auxiliary. The report also compares the other method with this control."""
+    learnable: dict[str, float] = Field(default_factory=dict)
+    """Skill that ``auxface texture learnable`` reports for the target of the auxiliary, by data set. The method counts
+    as tested only if its auxiliary reaches half of this skill."""
     not_tested: dict[str, str] = Field(default_factory=dict)
     """Reasons why the differences of this method do not answer the study's question, by data set; for example, the
     gradient of the auxiliary is almost zero. The report shows "not tested" and the reason instead of a verdict."""
@@ -125,6 +143,10 @@ class Study(Strict):
         """The names of the corruptions, with ``common`` expanded."""
         return COMMON_CORRUPTIONS if self.corruptions == "common" else self.corruptions
 
+    def metric_of(self, data: str) -> str:
+        """Return the metric of the comparisons on a data set."""
+        return next((one.metric for one in self.data if one.name == data and one.metric), self.compare.metric)
+
     @model_validator(mode="after")
     def _check(self) -> "Study":
         names = [data.name for data in self.data]
@@ -132,11 +154,10 @@ class Study(Strict):
             if names.count(name) > 1:
                 raise ValueError(f"two data sets are named '{name}'")
         for method, entry in self.methods.items():
-            for name in entry.not_tested:
-                if name not in names:
-                    raise ValueError(
-                        f"methods.{method}.not_tested: no data set is named '{name}'{nearest(name, names)}"
-                    )
+            for key in ("not_tested", "learnable"):
+                for name in getattr(entry, key):
+                    if name not in names:
+                        raise ValueError(f"methods.{method}.{key}: no data set is named '{name}'{nearest(name, names)}")
         for what, values in (("seed", self.seeds), ("label fraction", self.label_fractions)):
             if len(set(values)) < len(values):
                 raise ValueError(f"a {what} is listed twice")

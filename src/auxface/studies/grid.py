@@ -54,7 +54,8 @@ class Run:
 
     def filter_values(self) -> dict[str, str]:
         """Return the keys and values with which ``--where`` can select this run."""
-        values = {"data": self.data.name, "task": self.data.task, "method": self.method, "seed": str(self.recipe.seed)}
+        tasks, seed = ", ".join(self.data.tasks), str(self.recipe.seed)
+        values = {"data": self.data.name, "task": tasks, "method": self.method, "seed": seed}
         return values | {"label_fraction": f"{self.label_fraction:g}"} | dict(self.method_factors) | dict(self.factors)
 
     def key(self, rows_hash: str) -> str:
@@ -81,6 +82,12 @@ def plan_runs(study: Study, folder: Path) -> list[Run]:
             f"{study.name}: compare.baseline '{study.compare.baseline}' is not a method"
             f"{nearest(study.compare.baseline, names)}; methods: {'; '.join(names)}"
         )
+    for name, method in study.methods.items():
+        if method.control_of is not None and (method.control_of == name or method.control_of not in names):
+            raise InputError(
+                f"{study.name}: methods.{name}.control_of '{method.control_of}' is not another method"
+                f"{nearest(method.control_of, names)}; methods: {'; '.join(names)}"
+            )
     methods.sort(key=lambda item: _method_name(item[0], item[2]) != study.compare.baseline)
     runs: list[Run] = []
     owners: dict[tuple[str, str, float], str] = {}
@@ -164,7 +171,7 @@ def _resolve_recipe(
         for key, value in {**study.settings, **data.settings}.items()
         if has_auxiliary or key.partition(".")[0] not in _AUXILIARY_KEYS
     }
-    settings = {"tasks": {data.task: {}}, **common, **method.settings, **varied, "seed": seed}
+    settings = {"tasks": {task: {} for task in data.tasks}, **common, **method.settings, **varied, "seed": seed}
     if GROUP in settings.values() and data.group is None:
         raise InputError(
             f"{study.name}: a setting has the value '{GROUP}', but the data set '{data.name}' has no group; add "

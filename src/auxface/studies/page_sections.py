@@ -1,5 +1,6 @@
 """Prepare the sections of a study's page, with their tables and charts, from its analysis."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,12 @@ from auxface.evaluation.metrics import METRICS, decision_metric, format_value
 from auxface.evaluation.report.charts import SERIES, IntervalChart, Line, interval_chart, line_chart
 from auxface.evaluation.report.corruption_panels import CurvePanel
 from auxface.evaluation.report.wording import Cell, metric_cell
-from auxface.studies.analysis import DataAnalysis, StudyAnalysis, StudyComparison
+from auxface.studies.analysis import DataAnalysis, StudyAnalysis
+from auxface.studies.comparisons import StudyComparison
 from auxface.studies.conclusions import (
+    AUXILIARY_HEADINGS,
+    auxiliary_cells,
+    auxiliary_checks,
     format_difference,
     format_interval,
     format_p,
@@ -57,10 +62,11 @@ class DifferenceRow:
 
 @dataclass(frozen=True)
 class DataSection:
-    """The page's section on one data set."""
+    """The page's section on one task of a data set."""
 
     title: str
     task: str
+    metric: str
     samples: int
     clusters: int
     names: tuple[str, ...]
@@ -68,14 +74,16 @@ class DataSection:
     chart: IntervalChart | None
     references: tuple[tuple[int, str], ...]
     differences: tuple[DifferenceRow, ...]
+    auxiliaries: Table | None
     groups: Table | None
     corruption: Table | None
     cost: Table
     curve: CurvePanel | None
 
 
-def data_section(one: DataAnalysis, metric: str) -> DataSection:
-    """Return the section on one data set."""
+def data_section(one: DataAnalysis) -> DataSection:
+    """Return the section on one task of a data set."""
+    metric = one.metric
     names = list(one.methods)
     plain = [name for name, known in one.baselines.items() if metric in known]
     order = [*names, *plain]
@@ -88,10 +96,11 @@ def data_section(one: DataAnalysis, metric: str) -> DataSection:
     return DataSection(
         title=one.title,
         task=one.task.name,
+        metric=METRICS[metric].title,
         samples=one.samples,
         clusters=one.clusters,
         names=tuple(names),
-        means=_means(one, metric),
+        means=_means(one),
         chart=chart,
         references=tuple(
             (order.index(name), f"{name} {format_value(metric, one.baselines[name][metric])}") for name in plain
@@ -109,15 +118,16 @@ def data_section(one: DataAnalysis, metric: str) -> DataSection:
             )
             for item in one.comparisons
         ),
+        auxiliaries=_auxiliaries(one),
         groups=_groups(one),
         corruption=_corruption(one),
-        cost=_cost(one, metric),
-        curve=_learning_curve(one, _drawn_methods(one, metric)),
+        cost=_cost(one),
+        curve=_learning_curve(one, _drawn_methods(one)),
     )
 
 
-def _means(one: DataAnalysis, metric: str) -> Table:
-    metrics = means_columns(one, metric)
+def _means(one: DataAnalysis) -> Table:
+    metrics = means_columns(one)
     rows = [
         TableRow(
             place,
@@ -131,6 +141,15 @@ def _means(one: DataAnalysis, metric: str) -> Table:
         cells = tuple(metric_cell(item, Estimate(known.get(item), None, None, 0, 0)) for item in metrics)
         rows.append(TableRow(None, name, "simple baseline", cells))
     return Table(tuple((METRICS[item].title, METRICS[item].meaning) for item in metrics), tuple(rows))
+
+
+def _auxiliaries(one: DataAnalysis) -> Table | None:
+    names = list(one.methods)
+    rows = [
+        TableRow(names.index(name), name, "", tuple(Cell(text, "", None) for text in auxiliary_cells(check)))
+        for name, check in auxiliary_checks(one).items()
+    ]
+    return Table(AUXILIARY_HEADINGS, tuple(rows)) if rows else None
 
 
 def _groups(one: DataAnalysis) -> Table | None:
@@ -184,9 +203,10 @@ def _corruption(one: DataAnalysis) -> Table | None:
     return Table(headings, tuple(rows))
 
 
-def _cost(one: DataAnalysis, metric: str) -> Table:
-    comparisons = {item.first: item for item in one.comparisons}
-    baseline_seconds = {item.first: one.methods[item.second].training_seconds() for item in one.comparisons}
+def _cost(one: DataAnalysis) -> Table:
+    metric = one.metric
+    comparisons = {item.first: item for item in one.comparisons if not item.with_control}
+    baseline_seconds = {name: one.methods[item.second].training_seconds() for name, item in comparisons.items()}
     rows = []
     for place, (name, method) in enumerate(one.methods.items()):
         seconds, baseline = method.training_seconds(), baseline_seconds.get(name)
@@ -216,9 +236,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 36000 else f"{seconds / 3600:.1f} h"
 
 
-def _drawn_methods(one: DataAnalysis, metric: str) -> list[str]:
+def _drawn_methods(one: DataAnalysis) -> list[str]:
     """Return as many methods as the chart has colors: first the baselines, then the best methods."""
-    baselines = list(dict.fromkeys(item.second for item in one.comparisons))
+    metric = one.metric
+    baselines = list(dict.fromkeys(item.second for item in one.comparisons if not item.with_control))
     sign = 1 if METRICS[metric].higher_is_better else -1
     best = sorted(one.methods, key=lambda name: -sign * (one.methods[name].overall[metric].value or 0))
     return list(dict.fromkeys([*baselines, *best]))[:SERIES]
@@ -231,7 +252,8 @@ def _learning_curve(one: DataAnalysis, drawn: Sequence[str]) -> CurvePanel | Non
     metric = ""
     for name in drawn:
         curves = [record["curve"] for record in one.methods[name].records.values()]
-        column = next((key for key in curves[0][0] if key.startswith("val.")), None) if curves[0] else None
+        # The name of an auxiliary's skill contains further points.
+        column = next((key for key in curves[0][-1] if re.fullmatch(r"val\.\w+", key)), None) if curves[0] else None
         if column is None:
             continue
         metric = column.removeprefix("val.")
@@ -251,12 +273,14 @@ def _learning_curve(one: DataAnalysis, drawn: Sequence[str]) -> CurvePanel | Non
 
 def label_fraction_curves(analysis: StudyAnalysis) -> list[CurvePanel]:
     """Return a chart of the metric against the fraction of the labels for each data set with several fractions."""
-    metric = analysis.metric
     panels = []
-    for name in dict.fromkeys(one.name for one in analysis.data):
-        parts = sorted((one for one in analysis.data if one.name == name), key=lambda one: one.label_fraction)
+    for name, task in dict.fromkeys((one.name, one.task.name) for one in analysis.data):
+        found = [one for one in analysis.data if (one.name, one.task.name) == (name, task)]
+        parts = sorted(found, key=lambda one: one.label_fraction)
         if len(parts) < 2:
             continue
+        metric = parts[0].metric
+        name = f"{name}: {task.replace('_', ' ')}" if parts[0].several_tasks else name
         names = list(parts[-1].methods)
         lines = []
         for place, method in enumerate(names[:SERIES]):

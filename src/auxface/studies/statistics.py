@@ -170,19 +170,19 @@ class Ranks:
         return self.critical_difference < len(self.mean) - 1
 
 
-def rank_methods(values: Mapping[str, Mapping[str, float]], higher_is_better: bool) -> Ranks | str:
+def rank_methods(values: Mapping[str, Mapping[str, float]]) -> Ranks | str:
     """Rank methods on each data set and average the ranks.
 
     Args:
-        values: values by data set and method; methods without a value on every data set are excluded.
-        higher_is_better: whether higher values are better.
+        values: values by data set and method, of which higher ones are better; methods without a value on every data
+            set are excluded.
 
     Returns:
         The ranks or, if there are too few data sets or methods, a sentence with the reason.
 
     Example:
         >>> values = {name: {"a": 0.9, "b": 0.8, "c": 0.7} for name in ("faces", "moods")}
-        >>> rank_methods(values, higher_is_better=True).mean
+        >>> rank_methods(values).mean
         {'a': 1.0, 'b': 2.0, 'c': 3.0}
     """
     data = tuple(values)
@@ -194,7 +194,7 @@ def rank_methods(values: Mapping[str, Mapping[str, float]], higher_is_better: bo
             f"results on all of them; this study has {len(data)} and {len(methods)}."
         )
     table = np.array([[values[name][method] for method in methods] for name in data])
-    ranks = stats.rankdata(-table if higher_is_better else table, axis=1).mean(axis=0)
+    ranks = stats.rankdata(-table, axis=1).mean(axis=0)
     mean = {methods[place]: float(ranks[place]) for place in np.argsort(ranks, kind="stable")}
     p = None if np.ptp(table, axis=1).max() == 0 else float(stats.friedmanchisquare(*table.T).pvalue)
     critical = critical_difference(len(methods), len(data))

@@ -107,7 +107,7 @@ def study(
     runs = select_runs(planned, where)
     root = data_root or Path(os.environ.get(DATA_ROOT_VARIABLE) or definition.parent)
     with lock_results(out):
-        manifests = _Manifests(root, out, definition_read.compare.metric)
+        manifests = _Manifests(root, out, definition_read)
         selected = [PendingRun(run, run.key(manifests.get(run)[1])) for run in runs]
         write_plan(out, definition_read, len(planned))
         records = read_results(out)
@@ -208,7 +208,7 @@ class _Executor:
             "key": item.key,
             "study": self.study.name,
             "data": run.data.name,
-            "task": run.data.task,
+            "task": ", ".join(run.data.tasks),
             "method": run.method,
             "factors": dict(run.factors),
             "row": run.row,
@@ -228,8 +228,8 @@ class _Executor:
 class _Manifests:
     """The manifests of the runs; a manifest with fewer labels or rows is written to the results folder."""
 
-    def __init__(self, root: Path, out: Path, metric: str) -> None:
-        self.root, self.out, self.metric = root, out, METRICS[metric]
+    def __init__(self, root: Path, out: Path, study: Study) -> None:
+        self.root, self.out, self.study = root, out, study
         self.read: dict[str, Manifest] = {}
         self.prepared: dict[tuple[str, float, int | None], tuple[Path, str]] = {}
 
@@ -253,19 +253,11 @@ class _Manifests:
         if data.manifest not in self.read:
             self.read[data.manifest] = read_manifest(path)
         manifest = self.read[data.manifest]
-        if data.task not in manifest.labels:
-            near = nearest(data.task, manifest.labels)
-            raise InputError(f"{path}: no label '{data.task}'{near}; labels: {', '.join(manifest.labels) or 'none'}")
-        kind, classes = manifest.labels[data.task].kind, len(manifest.labels[data.task].classes)
-        if kind != "identity" and not self.metric.applies(kind, classes):
-            possible = [one.name for one in METRICS.values() if one.compared and one.applies(kind, classes)]
-            raise InputError(
-                f"compare.metric: {self.metric.name} is not defined for the {kind} label '{data.task}' of {path}; "
-                f"expected one of {', '.join(possible)}"
-            )
+        for task in data.tasks:
+            _check_task(path, manifest, task, self.study.metric_of(data.name))
         if fraction == 1 and not data.keep and not data.unlabeled:
             return path, hash_rows(manifest)
-        reduced = drop_labels(subsample_levels(manifest, data.keep, data.name), data.task, fraction, seed)
+        reduced = drop_labels(subsample_levels(manifest, data.keep, data.name), data.tasks, fraction, seed)
         suffix = "" if fraction == 1 else f"-seed{seed}"
         written = self.out / "manifests" / f"{data.name}-{fraction:g}{suffix}.parquet"
         reduced.table["path"] = [str(item.resolve()) for item in reduced.paths()]
@@ -273,6 +265,20 @@ class _Manifests:
         reduced = add_unlabeled(str(path), reduced, others, run.recipe)
         write_manifest(reduced, written)
         return written, hash_rows(reduced)
+
+
+def _check_task(path: Path, manifest: Manifest, task: str, name: str) -> None:
+    """Check that a manifest has a label and that a metric is defined for it."""
+    if task not in manifest.labels:
+        near = nearest(task, manifest.labels)
+        raise InputError(f"{path}: no label '{task}'{near}; labels: {', '.join(manifest.labels) or 'none'}")
+    kind, classes = manifest.labels[task].kind, len(manifest.labels[task].classes)
+    if kind != "identity" and not METRICS[name].applies(kind, classes):
+        possible = [one.name for one in METRICS.values() if one.compared and one.applies(kind, classes)]
+        raise InputError(
+            f"compare.metric: {name} is not defined for the {kind} label '{task}' of {path}; expected one of "
+            f"{', '.join(possible)}"
+        )
 
 
 def _check_corruptions(definition: Study, path: Path) -> None:

@@ -20,6 +20,7 @@ from auxface.progress import progress_steps
 from auxface.studies.analysis import DataAnalysis, MethodSummary, StudyAnalysis, analyze_study
 from auxface.studies.conclusions import conclusions, gap_verdict, markdown_tables, ranks_sentence, verdict
 from auxface.studies.definition import read_plan
+from auxface.studies.effects_figure import effects_figure
 from auxface.studies.page_sections import data_section, label_fraction_curves
 from auxface.studies.results_file import merge_results
 from auxface.studies.statistics import critical_difference_diagram
@@ -75,12 +76,13 @@ def study_report(
 def study_page(analysis: StudyAnalysis) -> str:
     """Return the page as a single HTML document without external resources."""
     environment = page_environment("auxface.studies", "auxface.evaluation")
-    sections = [data_section(one, analysis.metric) for one in analysis.data]
+    sections = [data_section(one) for one in analysis.data]
     ranks = None if isinstance(analysis.ranks, str) else analysis.ranks
     return environment.get_template("study_report.html.j2").render(
         analysis=analysis,
         study=analysis.study,
-        metric=METRICS[analysis.metric],
+        metrics=[METRICS[name] for name in dict.fromkeys(one.metric for one in analysis.data)],
+        effects=effects_figure(analysis),
         # The last conclusion is the sentence about ranks, which has its own section.
         conclusions=conclusions(analysis)[:-1],
         sections=sections,
@@ -113,7 +115,7 @@ def json_document(analysis: StudyAnalysis) -> dict[str, Any]:
     ranks = analysis.ranks
     return {
         "study": analysis.study.name,
-        "metric": analysis.metric,
+        "metric": analysis.study.compare.metric,
         "runs": {"planned": analysis.planned, "done": analysis.done, "failed": len(analysis.failed)},
         "data": [_data_document(one) for one in analysis.data],
         "ranks": {"why": ranks}
@@ -128,6 +130,7 @@ def _data_document(one: DataAnalysis) -> dict[str, Any]:
     return {
         "name": one.name,
         "task": one.task.name,
+        "metric": one.metric,
         "label_fraction": one.label_fraction,
         "samples": one.samples,
         "clusters": one.clusters,
@@ -144,6 +147,7 @@ def _method_document(method: MethodSummary) -> dict[str, Any]:
         "overall": {name: estimate.to_dict() for name, estimate in method.overall.items()},
         "worst_group": {name: estimate.to_dict() for name, estimate in method.worst.items()},
         "gap": {name: estimate.to_dict() for name, estimate in method.gap.items()},
+        "auxiliary": method.auxiliary.to_dict() if method.auxiliary else None,
         "damaged": method.under_corruption.to_dict() if method.under_corruption else None,
         "training_seconds": method.training_seconds(),
         "memory_gib": method.peak_memory_gib(),

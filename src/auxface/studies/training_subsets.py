@@ -5,12 +5,12 @@ the seed of the run, so every machine keeps the same rows. The rows for a smalle
 a larger fraction.
 
 Example:
-    fewer = drop_labels(manifest, "gender", 0.05, seed=0)
+    fewer = drop_labels(manifest, ["gender"], 0.05, seed=0)
 """
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,36 +25,39 @@ _QUANTILES = 10
 _CANDIDATES = 32
 
 
-def drop_labels(manifest: Manifest, task: str, fraction: float, seed: int) -> Manifest:
-    """Return a manifest in which only a fraction of the training rows keep their label of a task.
+def drop_labels(manifest: Manifest, tasks: Sequence[str], fraction: float, seed: int) -> Manifest:
+    """Return a manifest in which only a fraction of the training rows keep their labels of the tasks.
 
     Rows without the label remain in the manifest, so that an auxiliary objective can use their images. The subset is
     stratified: each class of a class or binary label, and each tenth of the rows ordered by an ordinal label, keeps the
     same fraction and at least one row. For a multilabel task, the attribute frequencies in the subset are nearly the
-    same as in all rows (:func:`_balanced_order`).
+    same as in all rows (:func:`_balanced_order`). With several tasks, the subset is chosen by the first one, and the
+    same rows keep all of their labels.
 
     Args:
         manifest: the manifest.
-        task: name of the label.
+        tasks: names of the labels.
         fraction: fraction of the labeled training rows that keep their label, above 0.
         seed: seed of the run; different seeds keep different rows.
     """
     if fraction == 1:
         return manifest
     table = manifest.table.copy()
-    label = manifest.labels[task]
-    columns = list(label.columns(task))
+    label = manifest.labels[tasks[0]]
+    columns = list(label.columns(tasks[0]))
     rows = table[(table["split"] == "train") & table[columns].notna().any(axis=1)]
     rows = rows.iloc[np.argsort(_uniform_numbers(rows, seed))]
     if label.kind == "multilabel":
         ordered = [rows.index[_balanced_order(rows[columns].to_numpy(dtype=np.float64, na_value=np.nan))]]
     else:
-        ordered = [part.index for _, part in rows.groupby(_strata(rows[task], label), sort=True)]
+        ordered = [part.index for _, part in rows.groupby(_strata(rows[tasks[0]], label), sort=True)]
     dropped = [row for part in ordered for row in part[max(1, math.ceil(fraction * len(part))) :]]
-    for column in columns:
-        table[column] = table[column].astype(object).where(~table.index.isin(dropped), None)
-        if label.kind in ("binary", "multilabel", "ordinal"):
-            table[column] = pd.to_numeric(table[column]).astype("Float64" if label.kind == "ordinal" else "Int64")
+    for task in tasks:
+        kind = manifest.labels[task].kind
+        for column in manifest.labels[task].columns(task):
+            table[column] = table[column].astype(object).where(~table.index.isin(dropped), None)
+            if kind in ("binary", "multilabel", "ordinal"):
+                table[column] = pd.to_numeric(table[column]).astype("Float64" if kind == "ordinal" else "Int64")
     return replace(manifest, table=table)
 
 
