@@ -12,7 +12,18 @@ FILES += sorted(path for path in PACKAGE.rglob("__init__.py") if path.parent != 
 
 # From bottom to top; docs/architecture.md explains each package. A file imports from its own layer or a lower one.
 LAYERS = (
-    ("errors", "task", "atomic", "progress", "provenance", "plugins", "device", "folder_record", "output_folder"),
+    (
+        "errors",
+        "task",
+        "sample_kind",
+        "atomic",
+        "progress",
+        "provenance",
+        "plugins",
+        "device",
+        "folder_record",
+        "output_folder",
+    ),
     ("texture",),
     ("evaluation",),
     ("recipe",),

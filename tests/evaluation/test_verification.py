@@ -38,7 +38,7 @@ def test_auc_and_tar_equal_those_of_the_definitions(ties):
     for rate in (0.1, 0.01):
         assert found[f"tar_at_far_{rate}"].value == pytest.approx(tar_at_far(pairs.same, pairs.similarity, rate))
     assert found["tar_at_far_0.001"].value is None
-    assert found["tar_at_far_0.001"].why == "needs 1000 pairs of different people, but there are 100"
+    assert found["tar_at_far_0.001"].why == "needs 1000 impostor pairs, but there are 100"
 
 
 def test_eer_is_where_both_error_rates_are_equal():
@@ -132,7 +132,7 @@ def test_images_of_single_or_unknown_people_are_no_queries():
     assert found["recall_at_1"].n == 2
     none = measure_retrieval(embeddings, list("abcde"), resamples=100)
     assert none["map_at_r"].value is None
-    assert none["map_at_r"].why == "no person has two images"
+    assert none["map_at_r"].why == "no identity has two samples"
 
 
 def test_a_cluster_is_not_in_the_gallery_of_its_own_images():

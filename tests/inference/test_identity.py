@@ -1,6 +1,7 @@
 """Embeddings, search and verification with a small model that was trained on drawn people."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,18 @@ def test_people_that_were_not_trained_are_verified(identity_model, people, tmp_p
     assert "This is face recognition technology" in page
     assert "recall at 1" in page
     assert len(pd.read_csv(tmp_path / "eval" / "csv" / "pairs.csv")) == 120
+
+
+def test_the_label_that_names_the_pairs_is_the_identity(identity_model, people, tmp_path):
+    manifest = read_manifest(people)
+    table = manifest.table.assign(family=manifest.table["source"].str[-2:].astype(int) // 2)
+    labels = {**manifest.labels, "family": Label("identity")}
+    write_manifest(replace(manifest, table=table, labels=labels), people.parent / "families.parquet")
+    data = people.parent / "families.parquet"
+    report = verify(identity_model, data, "family", tmp_path / "eval", resamples=100, device="cpu")
+    overall = report["tasks"]["same_person"]["overall"]
+    # The four people of the test split form two families, too few for an interval.
+    assert overall["auc"]["why"] == overall["map_at_r"]["why"] == "2 identities; at least 3 are needed"
 
 
 def test_the_threshold_of_validation_pairs_is_stored(identity_model, people):

@@ -22,7 +22,7 @@ def embed_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write the embeddings of all faces as a table."""
+    """Write the embeddings of all faces, or of all excerpts of music, as a table."""
     from auxface.errors import escape_controls
     from auxface.inference.embed import embed
 
@@ -39,17 +39,17 @@ def embed_command(
     )
     skipped = made.skipped.to_dict("records")
     if as_json:
-        typer.echo(json.dumps({"output": str(out), "faces": len(made.table), "skipped": skipped} | made.header))
+        typer.echo(json.dumps({"output": str(out), "rows": len(made.table), "skipped": skipped} | made.header))
         return
-    typer.echo(f"{out}: {len(made.table)} faces, vectors of length {made.header['width']}")
+    typer.echo(f"{out}: {len(made.table)} {made.header['samples']}, vectors of length {made.header['width']}")
     for item in skipped:
         typer.echo(escape_controls(f"no embedding: {item['path']} ({item['reason']})"))
 
 
 def search_command(
     embeddings: Annotated[Path, typer.Argument(help="A table written by auxface embed.")],
-    image: Annotated[Path, typer.Argument(help="An image with one or more faces.")],
-    k: Annotated[int, typer.Option("-k", help="Number of nearest faces.", min=1, max=1000)] = 10,
+    image: Annotated[Path, typer.Argument(help="An image with one or more faces, or a log-mel image.")],
+    k: Annotated[int, typer.Option("-k", help="Number of nearest faces or excerpts.", min=1, max=1000)] = 10,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML page to write.")] = None,
     model: Annotated[
         str | None,
@@ -62,7 +62,7 @@ def search_command(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Find the faces of a table that are nearest to the faces of an image."""
+    """Find the faces or excerpts of a table that are nearest to those of an image."""
     from auxface.errors import escape_controls
     from auxface.inference.search import search
 

@@ -111,7 +111,8 @@ def _command(layout: Any, shared: dict[str, inspect.Parameter]) -> Callable[...,
         Annotated[
             Path,
             typer.Argument(
-                metavar="ROOT", help="Folder of the data set; for layout 'table', the file that lists the images."
+                metavar="ROOT",
+                help="Folder of the data set; for layouts 'table' and 'tracks', the file that lists the files.",
             ),
         ],
     )
@@ -159,6 +160,7 @@ def _run(
     as_json: bool,
 ) -> None:
     from auxface.data.faces import FaceSettings
+    from auxface.data.layouts import get_layout
     from auxface.data.prepare.prepare import count_leaks, leaks_file, prepare
     from auxface.data.video.frames import FrameSettings
     from auxface.progress import progress_steps
@@ -192,7 +194,9 @@ def _run(
     if as_json:
         typer.echo(json.dumps(account))
         return
-    counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in account.items())
+    # Audio files are not searched for faces.
+    shown = {name: count for name, count in account.items() if not (get_layout(layout).audio and name == "no_face")}
+    counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in shown.items())
     typer.echo(f"{out}: {counts}")
     if account["found"] != account["usable"]:
         typer.echo(f"unusable files, with reasons: {out.with_name(out.stem + '.rejected.csv')}")

@@ -180,13 +180,14 @@ def _print_check(result: "DryRun", as_json: bool) -> None:
     else:
         duration = f"about {minutes:.0f} minutes" if minutes >= 2 else "less than two minutes"
     typer.echo(
-        f"ready to train: {result.parameters / 1e6:.1f} million parameters, loss {result.loss:.3f} on two images, "
-        f"{result.steps} steps of {result.batch_size} images at {result.step_seconds:.2f} s, "
+        f"ready to train: {result.parameters / 1e6:.1f} million parameters, loss {result.loss:.3f} on two "
+        f"{result.unit}, {result.steps} steps of {result.batch_size} {result.unit} at {result.step_seconds:.2f} s, "
         f"{result.memory_gib:.1f} GiB; the run takes {duration} on this machine"
     )
 
 
 def _print_result(out: Path, saved: "SavedModel", as_json: bool) -> None:
+    from auxface.sample_kind import kind_of
     from auxface.training.distributed import is_main_rank
 
     if not is_main_rank():
@@ -214,4 +215,5 @@ def _print_result(out: Path, saved: "SavedModel", as_json: bool) -> None:
     for sentence in result["conclusions"]:
         typer.echo(sentence)
     if result["unreadable"]:
-        typer.echo(f"{result['unreadable']} images could not be read; they are listed in {out / 'rejected.csv'}")
+        unit = kind_of(saved.config.crop).images
+        typer.echo(f"{result['unreadable']} {unit} could not be read; they are listed in {out / 'rejected.csv'}")

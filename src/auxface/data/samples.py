@@ -28,6 +28,7 @@ from auxface.errors import InputError
 from auxface.evaluation.csv_cells import escape_cells
 from auxface.progress import progress_steps
 from auxface.recipe import Recipe
+from auxface.sample_kind import kind_of
 
 _MAX_FIRST = 8
 
@@ -45,6 +46,11 @@ class LoadedSamples:
     manifest: Manifest
     images: np.ndarray
     rejected: pd.DataFrame
+
+    @property
+    def unit(self) -> str:
+        """Return the word for several samples, for progress bars and messages: images, clips or excerpts."""
+        return "clips" if self.images.ndim == 5 else kind_of(self.manifest.crop).images
 
 
 def load_samples(manifest: Manifest, name: str, recipe: Recipe) -> LoadedSamples:
@@ -116,8 +122,8 @@ def load_first_samples(manifest: Manifest, name: str, recipe: Recipe) -> tuple[L
         except (UnreadableImage, UnreadableVideo) as error:
             reason = f"{path}: {error}"
     if not images:
-        kind = "images" if sampling is None else "videos"
-        raise InputError(f"none of the first {_MAX_FIRST} {kind} of split '{name}' can be read ({reason})")
+        unit = kind_of(manifest.crop).images if sampling is None else "videos"
+        raise InputError(f"none of the first {_MAX_FIRST} {unit} of split '{name}' can be read ({reason})")
     if sampling is not None and not recorded_clip(manifest.crop):
         # Every video is counted with the maximum number of clips.
         repeated = manifest.table.index.repeat(sampling.per_video)
@@ -157,7 +163,8 @@ def load_image_samples(manifest: Manifest, name: str, size: int, *, crop: float 
             found = index_shards(manifest, size, progress, crop=crop)
         # ShardImages is only indexed and sliced, like an array.
         return LoadedSamples(manifest, cast(np.ndarray, found), manifest.table[["path"]].iloc[:0].assign(reason=""))
-    with progress_steps(f"read {name}", "images") as progress:
+    unit = kind_of(manifest.crop).images
+    with progress_steps(f"read {name}", unit) as progress:
         loaded = load_images(manifest, size=size, crop=crop, progress=progress)
     if not loaded.usable.any():
         first, count = loaded.rejected.iloc[0], len(manifest.table)
@@ -168,7 +175,7 @@ def load_image_samples(manifest: Manifest, name: str, size: int, *, crop: float 
                 "recipe l_ssat_video"
             )
         raise InputError(
-            f"none of the {count} images of '{name}' can be read ({first['path']}: {first['reason']}){hint}"
+            f"none of the {count} {unit} of '{name}' can be read ({first['path']}: {first['reason']}){hint}"
         )
     if loaded.usable.all():
         return LoadedSamples(manifest, loaded.array, loaded.rejected)

@@ -97,7 +97,7 @@ def measure_pairs(
         rate = float(name.rsplit("_", 1)[1]) if name.startswith("tar") else 1.0
         why = None
         if rate < 1 / impostors:
-            why = f"needs {1 / rate:.0f} pairs of different people, but there are {impostors}"
+            why = f"needs {1 / rate:.0f} impostor pairs, but there are {impostors}"
         estimates[name] = people.estimate(draws, np.ones(len(same), bool), why)
     folds: list[float] = []
     if pairs.fold is not None and len(np.unique(pairs.fold)) > 1:
@@ -172,7 +172,7 @@ def measure_retrieval(
     values = _retrieval_values(np.asarray(embeddings, dtype=float), codes, own)
     asked = np.flatnonzero(~np.isnan(values["map_at_r"]))
     if not len(asked):
-        why = "no person has two images"
+        why = "no identity has two samples"
         return {name: Estimate(None, None, None, 0, 0, why) for name in values}
     people, cluster = np.unique((codes if clusters is None else own)[asked], return_inverse=True)
     resampling = draw_resamples(len(people), resamples, seed)
@@ -221,7 +221,7 @@ class _People:
 
 def _estimate(draws: np.ndarray, n: int, people: int, why: str | None = None) -> Estimate:
     if why is None and people < MINIMUM_CLUSTERS:
-        why = f"{people} {'person' if people == 1 else 'people'}; at least {MINIMUM_CLUSTERS} are needed"
+        why = f"{people} {'identity' if people == 1 else 'identities'}; at least {MINIMUM_CLUSTERS} are needed"
     return Draws(draws, n, people, why=why, bounds=(0.0, 1.0)).estimate()
 
 
@@ -229,7 +229,7 @@ def _error_rates(people: _People, accepted: np.ndarray, same: np.ndarray, rows: 
     found: dict[str, Estimate] = {}
     for name, hit, kind in (("fmr", accepted, ~same), ("fnmr", ~accepted, same)):
         chosen = rows & kind
-        what = "pairs of different people" if name == "fmr" else "pairs of the same person"
+        what = "impostor pairs" if name == "fmr" else "genuine pairs"
         empty = Estimate(None, None, None, 0, 0, f"no {what}")
         found[name] = people.rate(hit, chosen) if chosen.any() else empty
     return found

@@ -1,4 +1,4 @@
-"""Embeddings of faces: vectors of unit norm, whose cosine measures the similarity of two faces.
+"""Embeddings of faces or excerpts of music: vectors of unit norm, whose cosine measures similarity.
 
 Example::
 
@@ -37,6 +37,7 @@ from auxface.model.directory import WEIGHTS
 from auxface.model.saved_model import fetch_model
 from auxface.model.scoring import embed_images
 from auxface.progress import progress_bar
+from auxface.sample_kind import SampleKind, kind_of
 
 _CHUNK = 64
 _BOX = ("x", "y", "width", "height")
@@ -52,7 +53,7 @@ class Embeddings:
             is ``embedding``.
         header: ``model`` (model directory), ``weights`` (SHA-256 of the weights), ``width`` (embedding size) and
             ``threshold``, the similarity at or above which two faces count as the same person (null if the model stores
-            no threshold).
+            no threshold), and ``samples``, the word for what was embedded (``faces`` or ``excerpts``).
         skipped: path of each image without an embedding, and the reason.
     """
 
@@ -104,7 +105,13 @@ class Embedder:
             "weights": _digest(model),
             "width": int(saved.model.primary.embed(saved.model.pooled(self._blank())).shape[1]),
             "threshold": None if self.config.verification is None else self.config.verification.threshold,
+            "samples": self.kind.samples,
         }
+
+    @property
+    def kind(self) -> SampleKind:
+        """Return what the model embeds: faces or excerpts of music."""
+        return kind_of(self.config.crop)
 
     def crop_faces(self, image: ImageInput) -> tuple[list[FaceCrop], str | None]:
         """Return the face crops of an image, and the reason if there are none."""
@@ -180,7 +187,7 @@ def embed(
         made = _embed_files(embedder, source)
     if not len(made.table):
         reason = f" ({made.skipped['reason'].iloc[0]})" if len(made.skipped) else ""
-        raise InputError(f"{source}: no face could be embedded in any image{reason}")
+        raise InputError(f"{source}: no {embedder.kind.sample} could be embedded in any image{reason}")
     write_embeddings(made, out)
     return made
 
@@ -188,7 +195,7 @@ def embed(
 def embed_manifest(embedder: Embedder, manifest: Manifest, name: str) -> Embeddings:
     """Embed the images of a manifest; the table has the keys, splits, groups and paths of the manifest."""
     samples = load_samples(manifest, name, embedder.config.recipe)
-    with progress_bar("embed", len(samples.images), "images") as advance:
+    with progress_bar("embed", len(samples.images), samples.unit) as advance:
         vectors = embedder.embed_images(samples.images, advance)
     rows = samples.manifest.table
     columns: dict[str, Any] = {name: rows[name] for name in ("path", "split", *KEY)}
@@ -204,7 +211,7 @@ def _embed_files(embedder: Embedder, source: Path) -> Embeddings:
         raise InputError(f"{source}: the folder has no images")
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
-    with progress_bar("embed", len(files), "images") as advance:
+    with progress_bar("embed", len(files), embedder.kind.images) as advance:
         for start in range(0, len(files), _CHUNK):
             chunk = files[start : start + _CHUNK]
             found = list(in_order(embedder.crop_faces, chunk))

@@ -246,9 +246,9 @@ def _reconstruction_figure(model: EvaluatedModel, images: np.ndarray) -> evaluat
     targets = ", ".join(target.name.replace("_", " ") for target in auxiliary.target)
     caption = (
         f"{name}: {auxiliary.mask_ratio:.0%} of the patches are hidden (gray). Target: {targets}. 'Reconstructed' is "
-        "the raw decoder output for the whole face; no part of the target is copied into it."
+        "the raw decoder output for the whole image; no part of the target is copied into it."
     )
-    return evaluation.Figure(image, caption, f"Six faces, the visible patches given to {name}, and its reconstruction")
+    return evaluation.Figure(image, caption, f"Six images, the visible patches given to {name}, and its reconstruction")
 
 
 def _spread_rows(count: int, limit: int) -> np.ndarray:
@@ -305,8 +305,8 @@ def _reconstruction_sections(
     if not figures:
         return []
     text = (
-        "During training, the encoder is also given each face with most patches hidden, and a small decoder must "
-        f"reconstruct the hidden patches. These are faces of the split '{split}'. "
+        "During training, the encoder is also given each image with most patches hidden, and a small decoder must "
+        f"reconstruct the hidden patches. These are images of the split '{split}'. "
         f"{' '.join(training_notes[name] for name in figures)}"
     )
     return [evaluation.Section("What the auxiliary task reconstructs", text, tuple(figures.values()), None)]

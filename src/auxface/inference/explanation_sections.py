@@ -55,7 +55,7 @@ def explanation_sections(
     """
     reconstructs = "reconstruction" in model.auxiliaries
     total = (len(faces.table.tasks) + reconstructs) * len(faces.images)
-    with progress_bar(f"explain {name}", total, "faces") as advance:
+    with progress_bar(f"explain {name}", total, "images") as advance:
         sections = [_saliency_section(name, model, faces, prefix, advance)]
         if reconstructs:
             errors = reconstruction_error_maps(model, faces.images, seed=seed, advance=advance)
@@ -79,7 +79,7 @@ def _saliency_section(
         # Attention rollout does not depend on the task, so its maps by group are drawn once.
         shown = partitions if maps.kind == "gradients" or not kind else partitions[:1]
         for what, sets in shown:
-            caption = f"{name}, {task.name}: mean {maps.kind} by {words(what)}, over the mean face."
+            caption = f"{name}, {task.name}: mean {maps.kind} by {words(what)}, over the mean image."
             image = mean_map_figure(images, maps.values, [everybody, *sets])
             figures.append(evaluation.Figure(image, caption, caption))
         rows += [_patch_table(maps, what, sets, task.name) for what, sets in [("everybody", [everybody]), *partitions]]
@@ -90,9 +90,9 @@ def _saliency_section(
         else "attention rollout (Abnar and Zuidema, 2020): how much each patch contributes to the pooled features"
     )
     text = (
-        f"The maps show {method}. They are averaged over {len(images):,} faces of this split. Brighter patches have "
+        f"The maps show {method}. They are averaged over {len(images):,} images of this split. Brighter patches have "
         "higher values; the panels of one figure share a scale. A map shows which parts of the image the model uses, "
-        "not whether it should use them. If the faces are not aligned, the mean map is blurred."
+        "not whether it should use them. If the images are not aligned, the mean map is blurred."
     )
     files = {f"{prefix}saliency": pd.concat(rows)}
     return evaluation.Section(f"Mean saliency maps of {name}", text, tuple(figures), None, files)
@@ -159,7 +159,7 @@ def _reconstruction_section(
     numbers = pd.DataFrame(rows)
     text = (
         f"This section shows the error with which {name} reconstructs each hidden patch from the visible patches, "
-        f"averaged over {len(images):,} faces of this split. If the error differs between classes, the auxiliary task "
+        f"averaged over {len(images):,} images of this split. If the error differs between classes, the auxiliary task "
         "carries information about the classes; if the error does not differ, no conclusion can be drawn.\n\n"
         "Regions are fixed parts of the image; their names apply only to images cropped to the face. The values in "
         "parentheses are 95% bootstrap intervals, with resampling by video, source or sample."

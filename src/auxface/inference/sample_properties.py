@@ -195,7 +195,7 @@ def _features(extract: Extractor, train: Manifest, samples: LoadedSamples, size:
         tables.append(part.table)
         parts += [extract(images)] if len(images) else []
     rows = spaced_rows(len(samples.images), MEASURED_ROWS)
-    with progress_bar("features for the probe", len(rows), "images") as advance:
+    with progress_bar("features for the probe", len(rows), samples.unit) as advance:
         own = []
         for start in range(0, len(rows), _AT_ONCE):
             own.append(extract(np.asarray(samples.images[rows[start : start + _AT_ONCE]])))
@@ -256,7 +256,7 @@ def score_in_one_format(
     recipe, paths = model.config.recipe.encoder, samples.manifest.paths()
     encode = partial(_in_format, side=side, quality=quality, size=recipe.image_size, crop=recipe.evaluation_crop)
     parts: dict[str, list[np.ndarray]] = {}
-    with progress_bar(f"score {model.name}, one format", len(paths), "images") as advance:
+    with progress_bar(f"score {model.name}, one format", len(paths), samples.unit) as advance:
         for start in range(0, len(paths), _AT_ONCE):
             images = np.stack(list(in_order(encode, paths[start : start + _AT_ONCE])))
             for name, logits in model.score(images, advance=advance).items():

@@ -213,7 +213,7 @@ def score_split(
     excluded = missed_by_prepare(data, split)
     excluded["unreadable"] = excluded.get("unreadable", 0) + len(samples.rejected)
     conditions: Conditions = {}
-    with progress_bar(f"score {model.name}", (1 + len(steps)) * count, "images") as advance:
+    with progress_bar(f"score {model.name}", (1 + len(steps)) * count, samples.unit) as advance:
         logits = model.score(samples.images, advance=advance)
         clean = predictions_table(config, samples.manifest, logits, excluded=excluded, provenance=facts)
         for step in steps:
@@ -225,7 +225,7 @@ def score_split(
 
 def score_validation(model: EvaluatedModel, samples: LoadedSamples, data: Path) -> evaluation.Predictions:
     """Return the predictions of a model on the validation split of the manifest at ``data``."""
-    with progress_bar(f"score {model.name}, val", len(samples.images), "images") as advance:
+    with progress_bar(f"score {model.name}, val", len(samples.images), samples.unit) as advance:
         logits = model.score(samples.images, advance=advance)
     facts = _provenance(model, samples.manifest, data)
     return predictions_table(model.config, samples.manifest, logits, provenance=facts)
@@ -247,7 +247,7 @@ def detection_failures(
         The fractions; None if ``auxface prepare`` did not detect faces, or if the list lacks the keys of the samples.
     """
     path = data.with_name(f"{data.stem}.rejected.csv")
-    if manifest.crop is None or not path.is_file():
+    if "detector" not in (manifest.crop or {}) or not path.is_file():
         return None
     try:
         rejected = restore_cells(pd.read_csv(path, dtype=str, keep_default_na=False))

@@ -147,7 +147,11 @@ def search(
             for crop, hits in zip(crops, found, strict=True)
         ]
         page = search_page(
-            f"Faces nearest to {printable(image.name)}", shown, faces=len(gallery.table), threshold=threshold
+            f"{embedder.kind.samples.capitalize()} nearest to {printable(image.name)}",
+            shown,
+            kind=embedder.kind,
+            searched=len(gallery.table),
+            threshold=threshold,
         )
         with atomic_file(out) as temporary:
             temporary.write_text(page, encoding="utf-8")

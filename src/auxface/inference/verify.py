@@ -30,6 +30,7 @@ from auxface.inference.pairs import read_pairs
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar
 from auxface.provenance import provenance
+from auxface.sample_kind import kind_of
 from auxface.texture import describe
 
 BASELINES = ("raw pixels", "HOG")
@@ -52,8 +53,8 @@ def verify(
     """Evaluate verification on pairs of images of the same or different people, and write a report and CSV files.
 
     Two baselines are evaluated on the same pairs: cosine similarity of raw pixels (gray, 32 x 32, centered) and of HOG
-    features. For retrieval, the identities are the values of the manifest's identity label if there is one, otherwise
-    the sources.
+    features. The identities of retrieval and of the intervals are the values of the identity label that ``pairs``
+    names, otherwise of the manifest's first identity label or, without one, the sources.
 
     Args:
         model: path of the model directory.
@@ -84,7 +85,7 @@ def verify(
         >>> _ = Path("pairs.csv").write_text(chr(10).join(lines))
         >>> report = auxface.verify(model, data, Path("pairs.csv"), Path("verified"), resamples=100)
         >>> report["tasks"]["same_person"]["overall"]["auc"]["why"]
-        '1 person; at least 3 are needed'
+        '1 identity; at least 3 are needed'
     """
     check_output_folder(out, overwrite)
     check_device(device)
@@ -103,8 +104,8 @@ def verify(
         raise InputError(
             f"{pairs}: the {len(table)} usable pairs are all genuine or all impostor pairs; expected both kinds"
         )
-    people = _people(samples.manifest)
-    features = _features(embedder, samples.images)
+    people, kind = _people(samples.manifest, str(pairs)), kind_of(samples.manifest.crop)
+    features = _features(embedder, samples)
     record = embedder.config.verification
     systems: dict[str, tuple[ScoredPairs, PairFigures, Mapping[str, evaluation.Estimate]]] = {}
     name = model.name or "model"
@@ -117,9 +118,10 @@ def verify(
             systems[name if key == "model" else key] = scored, figures, retrieval
             advance(1)
     differences = {key: evaluation.auc_difference(systems[name][1], systems[key][1]) for key in BASELINES}
-    notes = [f"{len(samples.images):,} images of {len(set(people)):,} people, split {split} of {data.name}."]
+    counted = f"{len(samples.images):,} {kind.images} of {len(set(people)):,} {kind.identities}"
+    notes = [f"{counted}, split {split} of {data.name}."]
     if lost:
-        notes.append(f"{lost} pairs are excluded because at least one of their images cannot be read.")
+        notes.append(f"{lost} pairs are excluded because at least one of their {kind.images} cannot be read.")
     report = _report(name, systems, differences, embedder, lost)
     report["provenance"] = provenance(
         model=name, weights=embedder.header["weights"], manifest=data.name, manifest_hash=manifest.hash,
@@ -134,6 +136,7 @@ def verify(
         page = verification_page(
             f"{name} on pairs of {data.name}",
             systems,
+            kind=kind,
             differences=differences,
             threshold=None if record is None else record.model_dump(),
             notes=notes,
@@ -163,14 +166,17 @@ def _readable(table: pd.DataFrame, rows: Manifest, samples: LoadedSamples) -> tu
     return kept, len(table) - len(kept)
 
 
-def _people(manifest: Manifest) -> list[str]:
-    label = next((name for name, each in manifest.labels.items() if each.kind == "identity"), "source")
+def _people(manifest: Manifest, pairs: str) -> list[str]:
+    """Return the identity of each row: the label that ``pairs`` names, the first identity label, or the source."""
+    known = [name for name, each in manifest.labels.items() if each.kind == "identity"]
+    label = pairs if pairs in known else next(iter(known), "source")
     return manifest.table[label].fillna(manifest.table["source"]).astype(str).to_list()
 
 
-def _features(embedder: Embedder, images: np.ndarray) -> dict[str, np.ndarray]:
+def _features(embedder: Embedder, samples: LoadedSamples) -> dict[str, np.ndarray]:
     """Return the unit-norm vectors of the model and of each baseline, by name."""
-    with progress_bar("embed", len(images), "images") as advance:
+    images = samples.images
+    with progress_bar("embed", len(images), samples.unit) as advance:
         found = {"model": embedder.embed_images(images, advance)}
     gray = torch.from_numpy(np.array(images)).float().mean(1, keepdim=True)
 

@@ -8,6 +8,7 @@ from auxface.data.video.frames import recorded_clip
 from auxface.errors import escape_controls
 from auxface.model.config import LEARNED_FROM, Evidence, ModelConfig, TaskRecord
 from auxface.recipe import Recipe, ReconstructionOptions
+from auxface.sample_kind import SampleKind, kind_of
 
 # Number of metrics per task, and of gaps per group, that the card shows.
 _METRICS = 4
@@ -34,10 +35,10 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
         config: configuration of the model.
         report: content of the ``report.json`` of an audit of the model; None for a card without evaluation results.
     """
-    recipe, facts = config.recipe, config.provenance
+    recipe, facts, kind = config.recipe, config.provenance, kind_of(config.crop)
     lines = [f"# {markdown_text(recipe.name)}", ""]
     version = markdown_text(facts.get("versions", {}).get("auxface", ""))
-    lines += [f"A face model trained with auxface {version}".rstrip() + ".", ""]
+    lines += [f"{kind.model} trained with auxface {version}".rstrip() + ".", ""]
     if config.tasks:
         lines += ["| task | kind | classes |", "|---|---|---|"]
         lines += [f"| {markdown_text(task.name)} | {task.kind} | {_classes(task)} |" for task in config.tasks]
@@ -57,7 +58,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
             f"{encoder.evaluation_crop:g} times the shorter side of the image."
         ]
     lines += ["", "## Training", ""]
-    lines += [_objectives(recipe)]
+    lines += [_objectives(recipe, kind)]
     patch = "" if encoder.patch_size is None else f", patch {encoder.patch_size}"
     epochs = "1 epoch" if recipe.train.epochs == 1 else f"{recipe.train.epochs} epochs"
     lines += [f"Encoder {markdown_text(encoder.name)}{patch}, {epochs}, seed {recipe.seed}."]
@@ -76,13 +77,7 @@ def model_card(config: ModelConfig, report: Mapping[str, Any] | None = None) -> 
     lines += ["", *_last_figures(facts.get("auxiliaries")), *_training_split_figures(facts.get("objectives"))]
     lines += _evidence(config)
     lines += _measured(report or {})
-    lines += ["## Limits", ""]
-    lines += [
-        "Scores are valid for images similar to the training images. Before using the model on people, evaluate it "
-        "by group on your own data with `auxface evaluate`. A face model cannot determine what a person feels, who a "
-        "person is, or whether an image is genuine; it returns scores.",
-        "",
-    ]
+    lines += ["## Limits", "", kind.limits, ""]
     shown = ("objectives", "auxiliaries", "auxiliary_effect", "initial_weights", "validation", "conclusions")
     known = {key: value for key, value in facts.items() if key not in shown}
     lines += (
@@ -218,28 +213,23 @@ def _training_split_figures(figures: object) -> list[str]:
 
 
 def _identity(config: ModelConfig) -> list[str]:
-    """Return the section on the embedding of people; empty for a model that was not trained on identities."""
-    primary, found = config.recipe.primary, config.verification
+    """Return the section on the embedding of identities; empty for a model that was not trained on identities."""
+    primary, found, kind = config.recipe.primary, config.verification, kind_of(config.crop)
     if primary.kind != "metric_learning" or (config.tasks and found is None):
         return []
     lines = ["", "## Identity", ""]
     lines += [
-        f"The model embeds each face in {primary.embedding_width} dimensions ({primary.loss}); see `auxface embed`."
+        f"The model embeds each {kind.sample} in {primary.embedding_width} dimensions ({primary.loss}); see "
+        "`auxface embed`."
     ]
     if found is not None:
         lines += [
-            "Two faces are considered the same person if their similarity is at least "
-            f"{found.threshold:.4f}. On the {found.pairs} validation pairs of {found.people} people on which this "
-            f"threshold was chosen, the false match rate was {found.false_match_rate:.1%} and the false non-match rate "
-            f"{found.false_non_match_rate:.1%}."
+            f"Two {kind.samples} are considered the same {kind.identity} if their similarity is at least "
+            f"{found.threshold:.4f}. On the {found.pairs} validation pairs of {found.people} {kind.identities} on "
+            f"which this threshold was chosen, the false match rate was {found.false_match_rate:.1%} and the false "
+            f"non-match rate {found.false_non_match_rate:.1%}."
         ]
-    return [
-        *lines,
-        "",
-        "This is face recognition technology. A false match can harm the person who is wrongly matched, and a high "
-        "similarity does not prove identity. Obtain the consent of the people whose faces you compare. The model "
-        "contains no gallery and no names or proxies of the people in its training data.",
-    ]
+    return [*lines, "", f"{kind.consent} {kind.contains_no}"]
 
 
 def _clips(config: ModelConfig) -> str:
@@ -271,14 +261,14 @@ def _classes(task: TaskRecord) -> str:
     return ", ".join(map(markdown_text, task.classes))
 
 
-def _objectives(recipe: Recipe) -> str:
-    supervised = _input(recipe.primary.input, recipe)
+def _objectives(recipe: Recipe, kind: SampleKind) -> str:
+    supervised = _input(recipe.primary.input, recipe, kind)
     if not recipe.all_auxiliaries or (
         recipe.scheme.kind == "joint" and recipe.balance.kind == "fixed" and recipe.primary_weight == 1
     ):
         return f"Supervised training only, on {supervised}."
     parts = [
-        _auxiliary(options, recipe) if isinstance(options, ReconstructionOptions) else _words(name)
+        _auxiliary(options, recipe, kind) if isinstance(options, ReconstructionOptions) else _words(name)
         for name, options in recipe.all_auxiliaries.items()
     ]
     tasks = " and ".join(parts)
@@ -297,11 +287,11 @@ def _objectives(recipe: Recipe) -> str:
     return training + fused
 
 
-def _auxiliary(options: ReconstructionOptions, recipe: Recipe) -> str:
+def _auxiliary(options: ReconstructionOptions, recipe: Recipe, kind: SampleKind) -> str:
     targets = ", ".join(f"{markdown_text(target.name)} ({target.encoding})" for target in options.target)
     return (
         f"reconstruction of {targets} in the masked {options.mask_ratio:.0%} of the patches "
-        f"({options.masking} masking) from {_input(options.input, recipe)}"
+        f"({options.masking} masking) from {_input(options.input, recipe, kind)}"
     )
 
 
@@ -314,5 +304,5 @@ def _weights(recipe: Recipe) -> str:
     return "learned weights" if balance.kind == "learned" else f"primary weight {weight:g}, auxiliaries {1 - weight:g}"
 
 
-def _input(kind: str, recipe: Recipe) -> str:
-    return "RGB images" if kind == "rgb" else f"{_words(recipe.texture_map.name)} maps"
+def _input(name: str, recipe: Recipe, kind: SampleKind) -> str:
+    return kind.inputs if name == "rgb" else f"{_words(recipe.texture_map.name)} maps"

@@ -32,6 +32,7 @@ from auxface.objectives.validation_figures import classification_figure
 from auxface.progress import progress_bar
 from auxface.recipe import Encoder, Recipe
 from auxface.recipe.sections import PACKAGED, PACKAGED_ENCODER
+from auxface.sample_kind import kind_of
 from auxface.texture import describe
 from auxface.training.sampling import labeled_rows
 from auxface.training.tasks import label_tensors, tasks_for
@@ -106,7 +107,7 @@ def read_rows(
     """
     paths = manifest.paths()
     kept, images = [], []
-    with progress_bar(f"read {name}", len(rows), "images") as advance:
+    with progress_bar(f"read {name}", len(rows), kind_of(manifest.crop).images) as advance:
         for row in rows:
             try:
                 images.append(fit_square(read_image(paths[row]), size, crop).transpose(2, 0, 1))

@@ -33,6 +33,7 @@ from auxface.model.scoring import embed_images, score_images
 from auxface.objectives import LearnedTask
 from auxface.provenance import provenance
 from auxface.recipe.load import recipe_hash
+from auxface.sample_kind import kind_of
 from auxface.training.assembly import Assembly
 from auxface.training.checkpoint import RunRecord
 from auxface.training.evidence import measure_evidence
@@ -110,7 +111,7 @@ def calibrated_config(
             validation=figures,
             conclusions=[
                 *conclusions(figures, result.best_epoch, result.epochs, records),
-                *describe_same_person(verification, result.best_value, recipe),
+                *describe_same_person(verification, result.best_value, recipe, kind_of(crop)),
                 *describe_time(recipe, epochs=result.epochs, seconds=result.seconds),
             ],
             epochs=result.epochs,

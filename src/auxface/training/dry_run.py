@@ -36,15 +36,16 @@ class DryRun:
     """Result of a dry run.
 
     Attributes:
-        loss: loss of the step on two images.
+        loss: loss of the step on two samples.
         parameters: number of trainable parameters.
-        batch_size: number of images per step.
+        batch_size: number of samples per step.
         steps: number of steps of the whole run.
         step_seconds: measured time of one step on a full batch.
         scoring_seconds: measured time to score one validation image.
         reading_seconds: estimated time to read all images.
         hours: estimated total time of reading, training and validation.
         memory_gib: peak memory in GiB up to the end of the dry run.
+        unit: word for several samples: images, clips or excerpts.
     """
 
     loss: float
@@ -56,6 +57,7 @@ class DryRun:
     reading_seconds: float
     hours: float
     memory_gib: float
+    unit: str = "images"
 
 
 def dry_run(assembly: Assembly, accelerator: Accelerator, seconds_per_image: float = 0.0) -> DryRun:
@@ -116,6 +118,7 @@ def _timed_steps(assembly: Assembly, accelerator: Accelerator, seconds_per_image
         reading_seconds=reading_seconds,
         hours=seconds / 3600,
         memory_gib=peak_memory(accelerator.device) / 2**30,
+        unit=assembly.splits["train"].unit,
     )
 
 

@@ -18,6 +18,7 @@ from auxface.errors import InputError
 from auxface.objectives import LearnedTask
 from auxface.plugins import nearest
 from auxface.recipe import Recipe, TaskOptions, Train
+from auxface.sample_kind import kind_of
 
 TRAINABLE = ("class", "binary", "multilabel", "ordinal")
 _DEFAULT_KINDS = ("class", "binary", "multilabel")
@@ -76,7 +77,7 @@ def with_selection(recipe: Recipe, tasks: tuple[LearnedTask, ...]) -> Recipe:
         raise InputError(f"train.select_on={chosen} requires an identity label, but no task of the recipe is one")
     if "select_on" in recipe.train.model_fields_set and chosen != Train.model_fields["select_on"].default:
         raise InputError(
-            f"train.select_on={chosen}: the people of '{identity}' differ between splits; expected verification_auc or "
+            f"train.select_on={chosen}: the values of '{identity}' differ between splits; expected verification_auc or "
             "recall_at_1"
         )
     return recipe.model_copy(update={"train": recipe.train.model_copy(update={"select_on": "verification_auc"})})
@@ -126,15 +127,18 @@ def _people(name: str, manifest: Manifest) -> tuple[str, ...]:
     """Return the people in the training split, sorted; check that none of them is in another split."""
     table = manifest.table[manifest.table[name].notna()]
     train = set(table.loc[table["split"] == "train", name].astype(str))
+    kind = kind_of(manifest.crop)
     if len(train) < 2:
-        raise InputError(f"tasks: label '{name}' has {len(train)} people in the training split; expected at least two")
+        raise InputError(
+            f"tasks: label '{name}' has {len(train)} {kind.identities} in the training split; expected at least two"
+        )
     others = table[(table["split"] != "train") & table[name].astype(str).isin(train)]
     if len(others):
         row = others.iloc[0]
         raise InputError(
             f"tasks: '{row[name]}' of label '{name}' is in the splits train and {row['split']}, as are "
-            f"{others[name].nunique() - 1} other people; no person may be in two splits; prepare the manifest with "
-            f"--source {name}"
+            f"{others[name].nunique() - 1} other {kind.identities}; no {kind.identity} may be in two splits; "
+            f"prepare the manifest with --source {name}"
         )
     return tuple(sorted(train))
 

@@ -31,6 +31,7 @@ from auxface.model.config import LEARNED_FROM, TaskRecord, VerificationRecord
 from auxface.objectives import LearnedTask
 from auxface.objectives.validation_figures import classification_figure
 from auxface.recipe import Recipe
+from auxface.sample_kind import SampleKind
 from auxface.training.baselines import NAMES
 
 _FEWEST_IMAGES = 30
@@ -116,16 +117,19 @@ def conclusions(
     return sentences
 
 
-def describe_same_person(found: VerificationRecord | None, value: float | None, recipe: Recipe) -> list[str]:
+def describe_same_person(
+    found: VerificationRecord | None, value: float | None, recipe: Recipe, kind: SampleKind
+) -> list[str]:
     """Return sentences that describe the embedding and the verification threshold."""
     if found is None:
         return []
     figure = "" if value is None else f"validation {recipe.selection_metric.replace('_', ' ')} {value:.3f}, "
     return [
-        f"{found.label}: {figure}{found.pairs} pairs of {found.people} people; two images are considered the same "
-        f"person if their similarity is at least {found.threshold:.3f}; on these pairs, the false match rate is "
-        f"{found.false_match_rate:.1%} and the false non-match rate is {found.false_non_match_rate:.1%}.",
-        "Next: evaluate pairs of other people with auxface evaluate --pairs.",
+        f"{found.label}: {figure}{found.pairs} pairs of {found.people} {kind.identities}; two {kind.images} are "
+        f"considered the same {kind.identity} if their similarity is at least {found.threshold:.3f}; on these pairs, "
+        f"the false match rate is {found.false_match_rate:.1%} and the false non-match rate is "
+        f"{found.false_non_match_rate:.1%}.",
+        f"Next: evaluate pairs of other {kind.identities} with auxface evaluate --pairs.",
     ]
 
 

@@ -49,6 +49,7 @@ from auxface.data.prepare.journal import Journal
 from auxface.data.video.frames import FrameSettings
 from auxface.errors import InputError
 from auxface.evaluation.csv_cells import escape_cells
+from auxface.sample_kind import kind_of
 
 Progress = Callable[[int, int], None]
 
@@ -236,7 +237,8 @@ def _write(
         if sample.status != "usable"
     ] + [(excluded.path, excluded.reason, excluded.status, "", *[None] * len(facts)) for excluded in listing.excluded]
     if not counts["usable"]:
-        raise InputError(f"none of the {len(rejected)} images can be used ({rejected[0][0]}: {rejected[0][1]})")
+        unit = kind_of(crop).images
+        raise InputError(f"none of the {len(rejected)} {unit} can be used ({rejected[0][0]}: {rejected[0][1]})")
 
     rows = _usable_rows(listing, table, results)
     rows["path"] = [relative_path(path, out) for path in rows["path"]]

@@ -114,7 +114,7 @@ def file_sentences(found: Mapping[str, TaskAudit]) -> list[str]:
                 text += (
                     f"; {reached}. The properties alone reach at least half of the model's advantage over chance: the "
                 )
-                text += "model may recognize files rather than faces."
+                text += "model may recognize files rather than their content."
             elif probe.predicts:
                 text += (
                     f", which is better than chance; {reached}. The files differ between classes, and the model may "
@@ -178,7 +178,7 @@ def probe_warning(audited: TaskAudit) -> str:
     text = ""
     files, features = audited.file_probe, audited.feature_probe
     if files is not None and files.explains_half:
-        text += f" File properties alone, without the face, reach {_reached(files)}."
+        text += f" File properties alone, without the pixels, reach {_reached(files)}."
     if features is not None and features.lead.low is not None and not features.is_exceeded:
         inputs = features.inputs[0]
         text += f" The model is not significantly better than logistic regression on fixed features ({inputs})."
