@@ -81,7 +81,7 @@ EXAMPLES = (
     *("prepare", "show_data", "write_shards", "merge_manifests", "texture_sheet", "texture_learnable"),
     *("plan", "train", "evaluate", "audit", "plan_audit", "predict", "explain"),
     *("embed", "search", "verify"),
-    *("export", "Predictor", "JointModel", "demo", "doctor", "study", "study_report", "serve_model"),
+    *("export", "Predictor", "JointModel", "demo", "doctor", "study", "study_power", "study_report", "serve_model"),
 )
 
 

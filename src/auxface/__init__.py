@@ -28,6 +28,7 @@ Audits and studies:
     audit              Evaluate the predictions of any model by group.
     plan_audit         Compute how many more faces or videos an audit needs to detect a gap.
     study              Train a grid of recipes and seeds, and compare the models using confidence intervals.
+    study_power        Return how many seeds a study needs to detect a difference.
     study_report       Write the report of a study from its finished runs.
 
 Installation:
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from auxface.model import JointModel
     from auxface.objectives.reconstruction.learnable import texture_learnable
     from auxface.serve.server import serve_model
+    from auxface.studies.power import study_power
     from auxface.studies.study import study
     from auxface.studies.study_report import study_report
     from auxface.training.plan import plan
@@ -98,6 +100,7 @@ __all__ = [
     "serve_model",
     "show_data",
     "study",
+    "study_power",
     "study_report",
     "texture",
     "texture_learnable",
@@ -127,6 +130,7 @@ _MODULES = {
     "serve_model": "auxface.serve.server",
     "show_data": "auxface.data.show",
     "study": "auxface.studies.study",
+    "study_power": "auxface.studies.power",
     "study_report": "auxface.studies.study_report",
     "texture_learnable": "auxface.objectives.reconstruction.learnable",
     "texture_sheet": "auxface.data.texture_sheet",

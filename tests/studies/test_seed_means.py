@@ -56,7 +56,8 @@ def test_without_sample_variance_it_is_the_t_interval():
     estimate = mean_over_seeds([draws_of(np.full(101, value)) for value in values]).estimate
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert (estimate.low, estimate.high) == pytest.approx((low, high))
-    assert estimate.more == {"seeds": 3, "between_seeds": pytest.approx(np.std(values, ddof=1))}
+    between = pytest.approx(np.std(values, ddof=1))
+    assert estimate.more == {"seeds": 3, "between_seeds": between, "sample_error": pytest.approx(0, abs=1e-12)}
 
 
 def test_one_seed_has_the_interval_of_the_samples():

@@ -1,4 +1,4 @@
-"""``auxface study`` and ``auxface study report``."""
+"""``auxface study``, ``auxface study report`` and ``auxface study power``."""
 
 import json
 from pathlib import Path
@@ -121,3 +121,31 @@ def report(
     for line in conclusions(analysis):
         typer.echo(line)
     typer.echo(f"report: {out}")
+
+
+@app.command(name="power")
+def power(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folders with the results of a pilot, at least three seeds."),
+    ],
+    difference: Annotated[
+        float,
+        typer.Option("--difference", "-d", help="Difference to be detected, such as 0.015 for 1.5 percentage points."),
+    ],
+    *,
+    resamples: Resamples,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the bootstrap.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Print how many seeds are needed to detect a difference with 80% power."""
+    from auxface.progress import progress_steps
+    from auxface.studies.power import study_power
+
+    with progress_steps("measure runs", "runs") as progress:
+        found = study_power(folders, difference=difference, resamples=resamples, seed=seed, progress=progress)
+    if as_json:
+        typer.echo(json.dumps([vars(one) for one in found]))
+        return
+    for one in found:
+        typer.echo(one.sentence())

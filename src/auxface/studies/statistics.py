@@ -37,7 +37,8 @@ class SeedMean:
 
     Attributes:
         estimate: value, interval, and numbers of samples and clusters; ``more`` contains the number of seeds as
-            ``seeds`` and the standard deviation between seeds as ``between_seeds``.
+            ``seeds``, the standard deviation between seeds as ``between_seeds``, and the standard error over test
+            samples as ``sample_error``.
         p: two-sided p-value for a mean of zero; None if there is no interval.
     """
 
@@ -79,9 +80,11 @@ def mean_over_seeds(draws: Sequence[Draws]) -> SeedMean:
     if clusters < 2 or len(finite) < MINIMUM_FINITE * len(resampled):
         reason = "too few clusters for an interval" if clusters < 2 else "undefined in too many resamples"
         return SeedMean(Estimate(value, None, None, n, clusters, reason, more), None)
+    sample_variance = float(finite.var(ddof=1))
+    more |= {"sample_error": sample_variance**0.5}
     low, high, p = student_interval(
         value,
-        sample_variance=float(finite.var(ddof=1)),
+        sample_variance=sample_variance,
         between_seeds=between,
         seeds=seeds,
         clusters=clusters,
