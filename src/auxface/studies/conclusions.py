@@ -252,7 +252,8 @@ AUXILIARY_HEADINGS = (
 
 def auxiliary_cells(check: AuxiliaryCheck) -> list[str]:
     """Return the row of a method in the table of auxiliaries."""
-    numbers = ["–" if value is None else f"{value:.2f}" for value in (check.ratio, check.set_ratio, check.skill)]
+    values = (check.ratio, check.set_ratio, check.skill)
+    numbers = ["–" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−") for value in values]
     needed = f"{'at most' if check.is_control else 'at least'} {check.needed:.2f}"
     return [*numbers, needed, "no" if check.why else "yes"]
 

@@ -194,7 +194,7 @@ def rank_methods(values: Mapping[str, Mapping[str, float]]) -> Ranks | str:
     if len(data) < MINIMUM_DATA or len(methods) < MINIMUM_METHODS:
         return (
             f"Ranks across data sets require at least {MINIMUM_DATA} data sets and {MINIMUM_METHODS} methods with "
-            f"results on all of them; this study has {len(data)} and {len(methods)}."
+            f"results on all of them, with all labels; this study has {len(data)} and {len(methods)}."
         )
     table = np.array([[values[name][method] for method in methods] for name in data])
     ranks = stats.rankdata(-table, axis=1).mean(axis=0)
