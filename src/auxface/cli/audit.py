@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auxface.cli.options import Json, Out, Overwrite, Resamples
-from auxface.errors import InputError
+from auxface.errors import InputError, escape_controls
 
 if TYPE_CHECKING:
     from auxface.evaluation import Audit, Estimate, TaskAudit
@@ -149,7 +149,7 @@ def command(
     except InputError as error:
         raise InputError(f"the gate was not applied (the report in {out} is complete): {error}") from None
     for sentence in failed:
-        typer.echo(f"auxface: gate failed: {sentence}", err=True)
+        typer.echo(escape_controls(f"auxface: gate failed: {sentence}"), err=True)
     return GATE_FAILED if failed else 0
 
 
@@ -230,8 +230,8 @@ def print_audit(audit: "Audit", page: Path, *, as_json: bool) -> None:
         typer.echo(json.dumps(audit.to_dict()))
         return
     for line in _lines(audit):
-        typer.echo(line)
-    typer.echo(f"report: {page}")
+        typer.echo(escape_controls(line))
+    typer.echo(escape_controls(f"report: {page}"))
 
 
 def _lines(audit: "Audit") -> Iterator[str]:

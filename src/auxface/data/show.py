@@ -31,6 +31,7 @@ from auxface.data.shards import refuse_shards
 from auxface.data.video.decoding import UnreadableVideo
 from auxface.data.video.frames import stream_frames
 from auxface.errors import InputError
+from auxface.evaluation.csv_cells import escape_in_page
 from auxface.progress import progress_steps
 
 Progress = Callable[[int, int], None]
@@ -288,7 +289,11 @@ def render_inspection(inspection: Inspection, name: str) -> str:
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
-        loader=PackageLoader("auxface.data"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("auxface.data"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=escape_in_page,
     )
     return environment.get_template("inspection.html.j2").render(
         name=name,

@@ -1,4 +1,4 @@
-r"""Escape the cells of CSV files for spreadsheet programs and terminals, and restore them.
+r"""Escape the cells of CSV files for spreadsheet programs and terminals, and restore them; escape the text of pages.
 
 >>> escape_cells(pd.DataFrame({"name": ["=1+1", "a\x1b[31m", "it's"]}))["name"].tolist()
 ["'=1+1", "'a\\x1b[31m", "it's"]
@@ -6,16 +6,21 @@ r"""Escape the cells of CSV files for spreadsheet programs and terminals, and re
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
 # Text that Excel and LibreOffice interpret as a formula, possibly after apostrophes.
 _FORMULA = re.compile(r"'*\s*[=+\-@]")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-# Control characters can change the display of a terminal, and end a row for programs that read line by line.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Control characters can change the display of a terminal, and end a row for programs that read line by line. Characters
+# that override the direction of text change the order in which letters are displayed.
+_DIRECTION = r"\u202a-\u202e\u2066-\u2069"
+_CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f{_DIRECTION}]")
+# In a page, line breaks and tabs are spaces.
+_CONTROL_IN_PAGE = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_DIRECTION}]")
 # A control character or a backslash, as it is written in an escaped text.
-_ESCAPE = re.compile(r"\\x(?:[0189][0-9a-f]|7f|5c)")
+_ESCAPE = re.compile(r"\\(?:x(?:[0189][0-9a-f]|7f|5c)|u202[a-e]|u206[6-9])")
 
 
 def escape_cells(table: pd.DataFrame) -> pd.DataFrame:
@@ -32,6 +37,17 @@ def restore_cells(table: pd.DataFrame) -> pd.DataFrame:
     return _map_texts(table, _restored)
 
 
+def escape_in_page(value: Any) -> Any:
+    r"""Return text for an HTML page with control characters written as ``\x1b``; other values are unchanged.
+
+    >>> escape_in_page("a\x1b[31m\n")
+    'a\\x1b[31m\n'
+    """
+    if isinstance(value, str) and _CONTROL_IN_PAGE.search(value):
+        return type(value)(_CONTROL_IN_PAGE.sub(_written, value))
+    return value
+
+
 def is_number(text: str) -> bool:
     """Return whether a text is a number, with a decimal point or a decimal comma."""
     return _NUMBER.fullmatch(text) is not None
@@ -41,8 +57,13 @@ def _escaped(text: str) -> str:
     formula = _FORMULA.match(text) is not None and not is_number(text)
     if _CONTROL.search(text) or (_ESCAPE.search(text) and (formula or text.startswith("'"))):
         text = _ESCAPE.sub(lambda found: rf"\x5c{found[0][1:]}", text)
-        return "'" + _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+        return "'" + _CONTROL.sub(_written, text)
     return f"'{text}" if formula else text
+
+
+def _written(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def _restored(text: str) -> str:

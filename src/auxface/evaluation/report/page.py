@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from auxface.evaluation.csv_cells import escape_cells
+from auxface.evaluation.csv_cells import escape_cells, escape_in_page
 from auxface.evaluation.groups import CROSS, natural_order
 from auxface.evaluation.intervals import Estimate
 from auxface.evaluation.io import put_file
@@ -320,6 +320,7 @@ def page_environment(*packages: str) -> "Environment":
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=escape_in_page,
     )
     environment.filters["breakable"] = _breakable
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
