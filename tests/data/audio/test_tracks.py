@@ -105,7 +105,14 @@ def test_bad_files_are_reported_and_counted(tmp_path):
     account = prepare(
         "track_folder", music, out=tmp_path / "t.parquet", crops=tmp_path / "images", options=SMALL, warn=print
     )
-    assert account == {"found": 28, "usable": 18, "no_face": 0, "unreadable": 7, "duplicate": 3}
+    assert account == {
+        "found": 28,
+        "usable": 18,
+        "no_face": 0,
+        "unreadable": 7,
+        "duplicate": 3,
+        "conflicting_labels": 0,
+    }
     reasons = pd.read_csv(tmp_path / "t.rejected.csv")
     by_name = {Path(path).name: reason for path, reason in zip(reasons["path"], reasons["reason"])}
     assert by_name["text.mp3"] == by_name["image.mp3"] == "not an audio file"

@@ -142,10 +142,12 @@ def test_every_unusable_image_is_counted_and_listed(pack, tmp_path):
     (pack / "images" / "0.png").write_text("not an image")
     (pack / "images" / "1.png").write_bytes(b"")
     (pack / "images" / "2.png").unlink()
-    (pack / "images" / "3.png").write_bytes((pack / "images" / "4.png").read_bytes())
-    (pack / "images" / "6.png").write_bytes((pack / "images" / "5.png").read_bytes())
+    (pack / "images" / "3.png").write_bytes((pack / "images" / "7.png").read_bytes())
+    (pack / "images" / "6.png").write_bytes((pack / "images" / "8.png").read_bytes())
     account = run(pack, tmp_path / "a.parquet")
-    assert account == {"found": 12, "usable": 7, "no_face": 0, "unreadable": 3, "duplicate": 2}
+    assert account == {
+        "found": 12, "usable": 7, "no_face": 0, "unreadable": 3, "duplicate": 2, "conflicting_labels": 0
+    }  # fmt: skip
     assert json.loads((tmp_path / "a.account.json").read_text()) == account
     rejected = pd.read_csv(tmp_path / "a.rejected.csv").set_index("path")["reason"]
     named = {path.rsplit("/", 1)[1]: reason for path, reason in rejected.items()}
@@ -153,14 +155,47 @@ def test_every_unusable_image_is_counted_and_listed(pack, tmp_path):
     assert named["0.png"] == "not an image"
     assert named["1.png"] == "empty file"
     assert named["2.png"] == "no such file"
-    # 4 is in val and 3 in train; 5 is in test and 6 in train: the copy outside training is kept.
-    assert named["3.png"].endswith("4.png")
-    assert named["6.png"].endswith("5.png")
+    # 7 is in val and 3 in train; 8 is in test and 6 in train: the copy outside training is kept.
+    assert named["3.png"].endswith("7.png")
+    assert named["6.png"].endswith("8.png")
     keep = prepare(
         "table", pack / "labels.csv", out=tmp_path / "b.parquet", options={"label": ["sex"]}, duplicates="keep"
     )
     assert keep["duplicate"] == 0
     assert keep["usable"] == 9
+
+
+def test_copies_with_different_labels_are_not_used(tmp_path):
+    layout_trees.folder(tmp_path / "data")
+    happy, sad = (tmp_path / "data/train" / name / "copy.png" for name in ("happy", "sad"))
+    layout_trees.image(happy)
+    shutil.copyfile(happy, sad)
+    notes: list[str] = []
+    account = prepare("folder", tmp_path / "data", out=tmp_path / "a.parquet", warn=notes.append)
+    assert (account["conflicting_labels"], account["duplicate"]) == (2, 0)
+    assert account["found"] == account["usable"] + 2
+    assert not any("copy" in path for path in read_manifest(tmp_path / "a.parquet").table["path"])
+    rejected = pd.read_csv(tmp_path / "a.rejected.csv")
+    assert rejected["status"].tolist() == ["conflicting_labels"] * 2
+    reasons = [
+        f"same file as {sad}, where class is sad, not happy",
+        f"same file as {happy}, where class is happy, not sad",
+    ]
+    assert rejected["reason"].tolist() == reasons
+    told = "2 files are identical to a file with another label"
+    assert f"{told} and are not used (such as {happy}: {reasons[0]})" in notes
+    kept = prepare("folder", tmp_path / "data", out=tmp_path / "b.parquet", duplicates="keep", warn=notes.append)
+    assert kept["usable"] == account["usable"] + 2
+    assert any(note.startswith(f"{told} and are used, since duplicates are kept") for note in notes)
+
+
+def test_a_copy_without_a_label_is_a_duplicate(pack, tmp_path):
+    shutil.copyfile(pack / "images" / "4.png", pack / "images" / "3.png")
+    table = pd.read_csv(pack / "labels.csv").astype({"sex": object})
+    table.loc[3, "sex"] = None
+    table.to_csv(pack / "labels.csv", index=False)
+    account = run(pack, tmp_path / "a.parquet")
+    assert (account["conflicting_labels"], account["duplicate"]) == (0, 1)
 
 
 def test_rejected_images_have_their_key_and_groups(pack, tmp_path):
@@ -235,7 +270,14 @@ def test_links_out_of_the_data_set_are_not_followed(tmp_path):
     (tmp_path / "data/train/happy/inside.png").symlink_to(tmp_path / "data/train/happy/0.png")
     (tmp_path / "data/train/happy/loop").symlink_to(tmp_path / "data")
     account = prepare("folder", tmp_path / "data", out=tmp_path / "a.parquet")
-    assert account == {"found": 14, "usable": 12, "no_face": 0, "unreadable": 1, "duplicate": 1}
+    assert account == {
+        "found": 14,
+        "usable": 12,
+        "no_face": 0,
+        "unreadable": 1,
+        "duplicate": 1,
+        "conflicting_labels": 0,
+    }
     assert "leaves" in (tmp_path / "a.rejected.csv").read_text()
 
 
@@ -277,14 +319,21 @@ def test_videos_are_kept_or_become_frames_or_clips(tmp_path):
     layout_trees.uadfv(tmp_path / "data")
     (tmp_path / "data/real/0003.mp4").write_bytes(b"no video")
     rows = prepare("uadfv", tmp_path / "data", out=tmp_path / "rows.parquet")
-    assert rows == {"found": 24, "usable": 23, "no_face": 0, "unreadable": 1, "duplicate": 0}
+    assert rows == {"found": 24, "usable": 23, "no_face": 0, "unreadable": 1, "duplicate": 0, "conflicting_labels": 0}
     with pytest.raises(InputError, match="--crops"):
         prepare("uadfv", tmp_path / "data", out=tmp_path / "x.parquet", frames=FrameSettings())
 
     frames = FrameSettings(count=3)
     place = tmp_path / "frames"
     account = prepare("uadfv", tmp_path / "data", out=tmp_path / "f.parquet", frames=frames, crops=place)
-    assert account == {"found": 70, "usable": 69, "no_face": 0, "unreadable": 1, "duplicate": 0}
+    assert account == {
+        "found": 70,
+        "usable": 69,
+        "no_face": 0,
+        "unreadable": 1,
+        "duplicate": 0,
+        "conflicting_labels": 0,
+    }
     manifest = read_manifest(tmp_path / "f.parquet")
     one = manifest.table[manifest.table["video"] == "0001_fake"]
     assert one["frame"].tolist() == [1, 3, 5]
@@ -378,7 +427,7 @@ def test_crop_settings_are_recorded_and_no_face_is_counted(tmp_path, shared_data
         weights=weights,
         crops=tmp_path / "c",
     )
-    assert account == {"found": 7, "usable": 6, "no_face": 1, "unreadable": 0, "duplicate": 0}
+    assert account == {"found": 7, "usable": 6, "no_face": 1, "unreadable": 0, "duplicate": 0, "conflicting_labels": 0}
     manifest = read_manifest(tmp_path / "a.parquet")
     assert manifest.crop is not None
     assert FaceSettings.from_json(dict(manifest.crop)) == settings
@@ -404,5 +453,12 @@ def test_a_data_set_of_6664_images_is_prepared(shared_data, tmp_path):
         out=tmp_path / "utk.parquet",
         options={"label": ["gender"], "group": ["race", "age_group"]},
     )
-    assert account == {"found": 6664, "usable": 6664, "no_face": 0, "unreadable": 0, "duplicate": 0}
+    assert account == {
+        "found": 6664,
+        "usable": 6664,
+        "no_face": 0,
+        "unreadable": 0,
+        "duplicate": 0,
+        "conflicting_labels": 0,
+    }
     assert os.path.isabs(read_manifest(tmp_path / "utk.parquet").table["path"][0])

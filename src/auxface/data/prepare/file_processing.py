@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from auxface.data.audio.decoding import UnreadableAudio
@@ -28,6 +29,7 @@ from auxface.data.prepare.frame_extraction import extract_frames
 from auxface.data.prepare.journal import Journal, file_state
 from auxface.data.video.decoding import UnreadableVideo
 from auxface.data.video.frames import FrameSettings
+from auxface.evaluation.predictions import text_of
 from auxface.output_folder import begin_growing, record_files, refuse_foreign_names
 
 # Matches crops of an image (NAME.png, NAME-0.png and so on) and frames of a video (NAME/000000.png). A name ends with a
@@ -36,8 +38,8 @@ _CROP = re.compile(r"(?P<name>.+-[0-9a-f]{10})(-[0-9]+|/[0-9]{6}[^/]*)?\.png")
 _HASH = "[0-9a-f]" * 10
 _CROP_PATTERNS = tuple(f"*/*/*-{_HASH}{ending}.png" for ending in ("", "-[0-9]*", "/[0-9]*"))
 
-Status = Literal["usable", "no_face", "unreadable", "duplicate"]
-STATUSES: tuple[Status, ...] = ("usable", "no_face", "unreadable", "duplicate")
+Status = Literal["usable", "no_face", "unreadable", "duplicate", "conflicting_labels"]
+STATUSES: tuple[Status, ...] = ("usable", "no_face", "unreadable", "duplicate", "conflicting_labels")
 
 
 @dataclass(frozen=True)
@@ -225,10 +227,48 @@ def reject_duplicates(paths: Sequence[str], splits: Sequence[str], results: Sequ
             continue
         kept = first.setdefault(result.digest, row)
         if kept != row:
-            reason = f"same file as {paths[kept]}"
-            samples = tuple(replace(sample, status="duplicate", reason=reason, path="") for sample in result.samples)
-            updated[row] = replace(result, samples=samples)
+            updated[row] = _rejected(result, "duplicate", f"same file as {paths[kept]}")
     return updated
+
+
+def reject_conflicting_labels(
+    paths: Sequence[str], labels: pd.DataFrame, results: Sequence[FileResult]
+) -> list[FileResult]:
+    """Mark all image files whose bytes are identical to those of a file with another label.
+
+    Args:
+        paths: path of each file.
+        labels: label columns of the files; an empty label does not conflict with any other.
+        results: result of each file.
+    """
+    rows = [
+        row
+        for row, result in enumerate(results)
+        if result.digest and any(sample.status == "usable" for sample in result.samples)
+    ]
+    known = labels.iloc[rows].astype(object).reset_index(drop=True)
+    known = known.where(known.notna() & (known != ""), None)
+    digests = pd.Series([results[row].digest for row in rows], dtype=object)
+    updated = list(results)
+    for column in known:
+        values = known[column].groupby(digests)
+        for at in np.flatnonzero(values.transform("nunique").to_numpy() > 1):
+            other = next(
+                place
+                for place in values.indices[digests[at]]
+                if known.at[place, column] not in (None, known.at[at, column])
+            )
+            value, others = (text_of(known.at[place, column]) for place in (at, other))
+            same = paths[rows[other]]
+            what = "listed twice" if same == paths[rows[at]] else f"same file as {same}"
+            reason = f"{what}, where {column} is {others}, not {value}"
+            updated[rows[at]] = _rejected(results[rows[at]], "conflicting_labels", reason)
+    return updated
+
+
+def _rejected(result: FileResult, status: Status, reason: str) -> FileResult:
+    samples = tuple(replace(sample, status=status, reason=reason, path="") for sample in result.samples)
+    return replace(result, samples=samples)
 
 
 def safe_name(text: str) -> str:

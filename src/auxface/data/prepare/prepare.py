@@ -42,6 +42,7 @@ from auxface.data.prepare.file_processing import (
     FileProcessor,
     FileResult,
     InputFile,
+    reject_conflicting_labels,
     reject_duplicates,
     safe_name,
 )
@@ -86,13 +87,15 @@ def prepare(
         weights: YuNet's ONNX file; by default it is downloaded and its hash is verified.
         frames: settings that determine which frames of each video are extracted, or None to keep one row per video.
         crops: folder for the images written for ``faces``, ``frames`` and audio layouts.
-        duplicates: whether to ``drop`` or ``keep`` image files with the same bytes as another file.
+        duplicates: whether to ``drop`` or ``keep`` image files with the same bytes as another file. With ``drop``, no
+            copy is used if the labels of the copies differ.
         progress: function called with (files done, files in total).
         warn: function called with a note on files that are not used or seem wrong; defaults to :func:`warnings.warn`.
 
     Returns:
-        Counts with the keys found, usable, no_face, unreadable and duplicate, where found is the sum of the others. For
-        videos and audio files, the extracted images are counted, and a file that cannot be read counts as one.
+        Counts with the keys found, usable, no_face, unreadable, duplicate and conflicting_labels, where found is the
+        sum of the others. For videos and audio files, the extracted images are counted, and a file that cannot be read
+        counts as one.
 
     Raises:
         InputError: the data set is invalid or incomplete, an option is invalid, the output exists, or no image is
@@ -154,8 +157,13 @@ def prepare(
             if progress is not None:
                 progress(len(results), len(files))
     _note_animations(files, results, warn)
+    # Layouts may name an identity after its file, so that copies of a file have different identities.
+    compared = {label: what for label, what in listing.labels.items() if what.kind != "identity"}
+    columns = dict.fromkeys(column for label, what in compared.items() for column in what.columns(label))
+    checked = reject_conflicting_labels(list(table["path"]), table[list(columns)], results)
+    _note_conflicting_labels(table, checked, duplicates, warn)
     if duplicates == "drop":
-        results = reject_duplicates(list(table["path"]), list(table["split"]), results)
+        results = reject_duplicates(list(table["path"]), list(table["split"]), checked)
     account, written = _write(listing, table, results, crop, out)
     for note in (*repeated_row_notes(listed), *class_notes(written)):
         warn(note)
@@ -170,6 +178,22 @@ def _note_animations(files: list[InputFile], results: list[FileResult], warn: Ca
         warn(
             f"only the first frame of {len(animated)} animated {images} is used; {sum(n for _, n in animated)} more "
             f"frames are ignored (such as {count} of {path})"
+        )
+
+
+def _note_conflicting_labels(
+    table: pd.DataFrame, checked: list[FileResult], duplicates: str, warn: Callable[[str], None]
+) -> None:
+    found = [
+        (path, one.samples[0].reason)
+        for path, one in zip(table["path"], checked, strict=True)
+        if one.samples[0].status == "conflicting_labels"
+    ]
+    if found:
+        path, reason = found[0]
+        outcome = "are not used" if duplicates == "drop" else "are used, since duplicates are kept"
+        warn(
+            f"{len(found):,} files are identical to a file with another label and {outcome} (such as {path}: {reason})"
         )
 
 
