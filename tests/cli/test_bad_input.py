@@ -22,9 +22,32 @@ def test_a_missing_column_is_named(refused, sixty, tmp_path, small):
 
 def test_an_option_with_one_value_is_given_once(refused, tmp_path):
     (tmp_path / "a.csv").write_text("y,p,q\n1,0.9,0.1\n0,0.2,0.8\n")
-    message = refused("audit", "a.csv", "--true", "y", "--score", "p", "--score=q", "-o", "out")
-    assert "--score is given 2 times" in message
+    message = refused("audit", "a.csv", "--true", "y", "--score", "p", "--true=q", "-o", "out")
+    assert "--true is given 2 times" in message
     assert "--out is given 2 times" in refused("audit", "a.csv", "-o", "x", "--out", "y")
+
+
+def test_a_run_without_a_readable_checkpoint_is_refused_before_images_are_read(
+    refused, trained, sixty, tmp_path, small, monkeypatch
+):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    for path in run.glob("checkpoint/*/model.safetensors"):
+        path.write_bytes(path.read_bytes()[:-5])
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"broken")
+
+    def read(*_):
+        raise AssertionError("images were read")
+
+    for module in ("training.assembly", "inference.evaluate"):
+        monkeypatch.setattr(f"auxface.{module}.load_samples", read)
+    monkeypatch.setattr("auxface.training.assembly.load_training_samples", read)
+    assert "no checkpoint from which this run can be resumed" in refused("train", "--resume", run)
+    start = ("--set", "encoder.init_from=weights", "--out", "new")
+    assert "not a readable safetensors file" in refused("train", "l_ssat", "--data", sixty, *small, *start)
+    (run / "model.safetensors").write_bytes(b"broken")
+    assert "not a readable safetensors file" in refused("evaluate", run, "--data", sixty, "--out", "report")
 
 
 def test_a_folder_is_no_table(refused, tmp_path):

@@ -27,7 +27,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from auxface.atomic import atomic_file
@@ -42,6 +42,7 @@ _KEPT_CHECKPOINTS = 2
 _STATE_FILE = "state.json"
 _STEP_DIGITS = 9
 _RECORD_FILE = "run.json"
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -133,17 +134,54 @@ def load_checkpoint(
     reasons: list[str] = []
     for place in _newest_first(folder):
         try:
-            state = RunState(**json.loads((place / _STATE_FILE).read_text()))
+            state = _read_state(place)
             tensors = {path.stem: safetensors.torch.load_file(path) for path in sorted(place.glob("*.safetensors"))}
             restore(tensors)
-        except (OSError, ValueError, TypeError, KeyError, SafetensorError, RuntimeError) as error:
-            reasons.append(f"{place}: {' '.join(str(error).split())[:300]}")
+        except _UNREADABLE as error:
+            reasons.append(_reason(place, error))
             continue
         if reasons:
             warnings.warn(f"corrupt checkpoint; resuming from {place} instead ({reasons[0]})", stacklevel=2)
         return state, tensors
-    raise InputError(
-        f"{folder}: no checkpoint from which this run can be resumed ({reasons[0] if reasons else 'none'})"
+    raise InputError(_not_resumable(folder, reasons))
+
+
+def check_checkpoints(folder: Path) -> None:
+    """Check that one of the checkpoints of a run, if there are any, is complete; no tensor is read.
+
+    Args:
+        folder: folder that contains the checkpoints of a run.
+
+    Raises:
+        InputError: the folder contains checkpoints, but none of them is complete.
+    """
+    reasons: list[str] = []
+    for place in _newest_first(folder):
+        try:
+            _read_state(place)
+            for name in TENSORS:
+                # The header states the size of the file, so a truncated file cannot be opened.
+                with safe_open(place / f"{name}.safetensors", framework="pt"):
+                    pass
+            return
+        except _UNREADABLE as error:
+            reasons.append(_reason(place, error))
+    if reasons:
+        raise InputError(_not_resumable(folder, reasons))
+
+
+def _read_state(place: Path) -> RunState:
+    return RunState(**json.loads((place / _STATE_FILE).read_text()))
+
+
+def _reason(place: Path, error: Exception) -> str:
+    return f"{place}: {' '.join(str(error).split())[:300]}"
+
+
+def _not_resumable(folder: Path, reasons: Sequence[str]) -> str:
+    return (
+        f"{folder}: no checkpoint from which this run can be resumed ({reasons[0] if reasons else 'none'}); start a new "
+        "run"
     )
 
 

@@ -45,6 +45,7 @@ from auxface.training.assembly import Assembly, Reader, agree_on_choices, assemb
 from auxface.training.calibration import calibrated_config
 from auxface.training.checkpoint import (
     RunRecord,
+    check_checkpoints,
     check_image_counts,
     checkpoint_patterns,
     has_record,
@@ -189,6 +190,7 @@ def resume(
     check_device(device)
     record = read_record(out)
     with sole_training(out):
+        check_checkpoints(out / "checkpoint")
         manifest = read_same_manifest(out, record, None if data is None else Path(data))
         resolved = load_recipe(out / "recipe.yaml")
         pooled = add_unlabeled(
