@@ -179,10 +179,8 @@ def _reason(place: Path, error: Exception) -> str:
 
 
 def _not_resumable(folder: Path, reasons: Sequence[str]) -> str:
-    return (
-        f"{folder}: no checkpoint from which this run can be resumed ({reasons[0] if reasons else 'none'}); start a new "
-        "run"
-    )
+    reason = reasons[0] if reasons else "none"
+    return f"{folder}: no checkpoint from which this run can be resumed ({reason}); start a new run"
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
