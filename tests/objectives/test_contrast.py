@@ -40,6 +40,21 @@ def test_nt_xent_equals_that_of_two_libraries():
     torch.testing.assert_close(found, lightly.NTXentLoss(temperature=0.2)(first, second))
 
 
+def test_two_view_of_clusters_is_not_nt_xent_with_labels():
+    """pytorch-metric-learning's NT-Xent with labels has one positive per denominator."""
+    first, second = drawn()
+    other = NTXentLoss(temperature=0.2)(torch.cat([first, second]), CLUSTERS.repeat(2))
+    assert not torch.allclose(two_view(first, second, CLUSTERS, 0.2), other, rtol=1e-2)
+
+
+@pytest.mark.parametrize("loss", [two_view, cross_view])
+def test_a_batch_of_one_cluster_has_a_finite_gradient(loss):
+    first, second = (each.requires_grad_() for each in drawn(5))
+    loss(first, second, torch.zeros(8, dtype=torch.long), 0.1).backward()
+    assert first.grad.isfinite().all()
+    assert second.grad.isfinite().all()
+
+
 def test_cross_view_without_shared_clusters_is_infonce():
     first, second = (torch.nn.functional.normalize(z, dim=1) for z in drawn(2))
     scores, own = first @ second.T / 0.3, torch.arange(8)
@@ -78,10 +93,10 @@ def test_names_of_clusters_and_order_of_samples_do_not_matter(loss):
     torch.testing.assert_close(loss(first[order], second[order], renamed[order], 0.1), wanted)
 
 
-@pytest.mark.parametrize("loss", [two_view, cross_view])
-def test_similarities_are_single_precision_under_autocast(loss):
+@pytest.mark.parametrize(("loss", "clusters"), [(two_view, (CLUSTERS,)), (cross_view, (CLUSTERS,)), (nt_xent, ())])
+def test_similarities_are_single_precision_under_autocast(loss, clusters):
     first, second = drawn(4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = loss(first, second, CLUSTERS, 0.1)
+        inside = loss(first, second, *clusters, 0.1)
     assert inside.dtype == torch.float32
-    torch.testing.assert_close(inside, loss(first, second, CLUSTERS, 0.1), rtol=0, atol=0)
+    torch.testing.assert_close(inside, loss(first, second, *clusters, 0.1), rtol=0, atol=0)

@@ -130,10 +130,32 @@ def test_without_positions_the_order_of_landmarks_does_not_matter():
     torch.testing.assert_close(encoder(straight).pooled, encoder(shuffled).pooled, atol=1e-4, rtol=1e-4)
 
 
-def test_equal_students_have_the_loss_log_k():
-    teacher = [torch.randn(3, 4096) for _ in range(2)]
-    student = [torch.zeros(3, 4096) for _ in range(6)]
-    assert dino_loss(teacher, student, torch.zeros(4096), 0.04, 0.1).item() == pytest.approx(8.3178, abs=1e-3)
+@pytest.mark.parametrize(("prototypes", "expected"), [(4096, 8.3178), (100_000, 11.5129)])
+def test_equal_students_have_the_loss_log_k(prototypes, expected):
+    teacher = [torch.randn(3, prototypes) for _ in range(2)]
+    student = [torch.zeros(3, prototypes) for _ in range(6)]
+    found = dino_loss(teacher, student, torch.zeros(prototypes), 0.04, 0.1)
+    assert found.item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_six_views_have_ten_terms():
+    """Each of two teacher views is compared with all five other views."""
+    teacher, student = [torch.randn(3, 12) for _ in range(2)], [torch.randn(3, 12) for _ in range(6)]
+    target, log_softmax = (
+        [(each / 0.04).softmax(1) for each in teacher],
+        [(each / 0.1).log_softmax(1) for each in student],
+    )
+    terms = [-(p * q).sum(1).mean() for u, p in enumerate(target) for v, q in enumerate(log_softmax) if u != v]
+    assert len(terms) == 10
+    torch.testing.assert_close(dino_loss(teacher, student, torch.zeros(12), 0.04, 0.1), sum(terms) / 10)
+
+
+def test_the_loss_is_single_precision_under_autocast():
+    teacher, student = [torch.randn(3, 12) for _ in range(2)], [torch.randn(3, 12) for _ in range(4)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = dino_loss(teacher, student, torch.zeros(12), 0.04, 0.1)
+    assert inside.dtype == torch.float32
+    torch.testing.assert_close(inside, dino_loss(teacher, student, torch.zeros(12), 0.04, 0.1), rtol=0, atol=0)
 
 
 def test_the_loss_is_the_entropy_plus_the_divergence():

@@ -3,16 +3,19 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from pytorch_metric_learning import losses
 
 from auxface.data.augment.views import make_view
+from auxface.data.manifest import Manifest
 from auxface.errors import InputError
 from auxface.model import JointModel
 from auxface.model.saved_model import load_model, save_model
-from auxface.objectives import Batch, LearnedTask, MetricLearning
+from auxface.objectives import Batch, LearnedTask, MetricLearning, TrainingSet
+from auxface.objectives.contrast.nt_xent import nt_xent
 from auxface.objectives.metric_learning import MARGINS, SCALES, proxy_loss
 from auxface.recipe import Encoder, Primary, Recipe
 
@@ -149,6 +152,66 @@ def test_a_frozen_encoder_learns_from_the_auxiliary_alone():
     joint(Batch(**{**vars(batch(person=labels)), "views": views})).loss.backward()
     assert any(weight.grad is not None and weight.grad.abs().max() > 0 for weight in joint.encoder.parameters())
     assert joint.encoder.training
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("nt_xent", {}), ("lafs", {"prototypes": 32, "head_width": 16, "bottleneck_width": 8, "local_views": 1})],
+)
+def test_an_auxiliary_of_weight_0_changes_no_gradient(name, options):
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    alone, joint = small_model(PEOPLE), small_model(PEOPLE, auxiliaries={name: {"weight": 0, **options}})
+    shared = {key: value for key, value in joint.state_dict().items() if key in alone.state_dict()}
+    assert all(torch.equal(value, shared[key]) for key, value in alone.state_dict().items())
+    joint.before_training(TrainingSet(Manifest(pd.DataFrame({"path": list("abcdef")}), {}), lambda: torch.empty(0)))
+    views = {request: _view(request) for request in joint.views}
+    alone(batch(person=labels)).loss.backward()
+    joint(Batch(**{**vars(batch(person=labels)), "views": views})).loss.backward()
+    own, other = ({key: each.grad for key, each in model.named_parameters()} for model in (joint, alone))
+    learned = {key: gradient for key, gradient in other.items() if gradient is not None}
+    assert learned
+    assert all(torch.equal(gradient, own[key]) for key, gradient in learned.items())
+    assert all(gradient is None for key, gradient in own.items() if key not in learned)
+
+
+def test_the_joint_loss_learns_more_from_few_labels():
+    """Five percent of the labels; the views differ in nuisance directions, which only NT-Xent can rule out."""
+    for seed in range(3):
+        assert _toy_accuracy(seed, weight=1.0) > _toy_accuracy(seed, weight=0.0) + 0.05
+
+
+def _toy_accuracy(seed, weight, classes=4, count=200, signal=6, nuisance=24):
+    """Accuracy on new rows of an encoder trained on Gaussian classes with CosFace and NT-Xent."""
+    generator = torch.Generator().manual_seed(seed)
+    centers = 1.5 * torch.randn(classes, signal, generator=generator)
+
+    def drawn(labels):
+        own = centers[labels] + 0.5 * torch.randn(len(labels), signal, generator=generator)
+        return torch.cat([own, 2 * torch.randn(len(labels), nuisance, generator=generator)], dim=1)
+
+    def view(rows):
+        changed = rows.clone()
+        changed[:, signal:] = 2 * torch.randn(len(rows), nuisance, generator=generator)
+        return changed
+
+    torch.manual_seed(seed)
+    encoder = torch.nn.Sequential(torch.nn.Linear(signal + nuisance, 32), torch.nn.ReLU(), torch.nn.Linear(32, 16))
+    proxies = torch.nn.Parameter(torch.randn(classes, 16))
+    labels = torch.randint(0, classes, (count,), generator=generator)
+    rows, labeled = drawn(labels), torch.arange(count // 20)
+    optimizer = torch.optim.Adam([*encoder.parameters(), proxies], lr=0.01)
+    for _ in range(80):
+        embedded = F.normalize(encoder(rows[labeled]), dim=1)
+        loss = proxy_loss("cosface", embedded, labels[labeled], proxies, margin=0.35, scale=16.0).mean()
+        if weight:
+            loss = loss + weight * nt_xent(encoder(view(rows)), encoder(view(rows)), 0.2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    new = torch.randint(0, classes, (1000,), generator=generator)
+    with torch.no_grad():
+        cosines = F.normalize(encoder(drawn(new)), dim=1) @ F.normalize(proxies, dim=1).T
+    return (cosines.argmax(dim=1) == new).float().mean().item()
 
 
 def test_pretraining_begins_at_the_first_step_of_a_warmup():

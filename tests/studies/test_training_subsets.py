@@ -41,6 +41,13 @@ def test_smaller_fractions_are_subsets_and_keep_every_class(one, other):
 
 
 @pytest.mark.parametrize("task", ["mood", "forged", "attributes", "age"])
+def test_the_fraction_1_keeps_every_label(task):
+    full = faces()
+    kept = drop_labels(full, [task], 1.0, seed=0).table
+    assert all((kept[column] == full.table[column]).all() for column in full.table.columns)
+
+
+@pytest.mark.parametrize("task", ["mood", "forged", "attributes", "age"])
 def test_only_training_labels_are_dropped(task, tmp_path):
     full = faces()
     reduced = drop_labels(full, [task], 0.1, seed=0)
