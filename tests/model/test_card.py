@@ -1,4 +1,5 @@
 import html
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,30 @@ def test_a_card_names_the_spectrograms_of_music():
     heard = config.model_copy(update={"crop": {"spectrogram": {"seconds": 4.0, "rate": 16000}}})
     expected = "Log-mel images of excerpts of music, 16 by 16 pixels: seconds 4.0, rate 16000."
     assert expected in model_card(heard)
+
+
+@pytest.mark.parametrize(
+    ("crop", "sentence"),
+    [
+        (None, "This is face recognition technology. A false match can harm the person who is wrongly matched"),
+        ({"spectrogram": {"seconds": 4.0}}, "A high similarity does not prove that two excerpts are from the same"),
+    ],
+)
+def test_a_card_of_identities_states_the_limits_of_recognition(crop, sentence):
+    encoder = Encoder(image_size=16, patch_size=8, width=16, depth=1, heads=4)
+    recipe = Recipe(primary={"kind": "metric_learning"}, primary_weight=1, encoder=encoder)
+    task = LearnedTask("who", "class", ("Ann", "Bo"), identity=True)
+    card = model_card(JointModel(recipe, [task]).default_config().model_copy(update={"crop": crop}))
+    assert sentence in card
+    assert "The model contains no gallery" in card
+    assert "Ann" not in card
+
+
+def test_the_guide_states_the_limits_of_recognition():
+    page = (Path(__file__).parents[2] / "docs" / "identity.md").read_text(encoding="utf-8")
+    limits = page.partition("## Consent and limits")[2]
+    for sentence in ("This is face recognition technology", "A false match can harm", "auxface contains no gallery"):
+        assert sentence in limits
 
 
 HOSTILE = "a|b\n# c <script>x</script> [d](javascript:e) **f** `g` $h$ _i_ &lt; \\"
