@@ -34,7 +34,7 @@ def images(tmp_path_factory):
     return folder
 
 
-def _manifest(folder, name, values=None, classes=("a", "b"), known=48):
+def _manifest(folder, name, values=None, classes=("a", "b"), known=48, crop=None):
     values = [classes[number % 2] for number in range(48)] if values is None else values
     split = ["train" if number < 32 else "val" for number in range(48)]
     table = pd.DataFrame({"path": [f"{number}.png" for number in range(48)], "split": split, "dataset": "toy"})
@@ -44,7 +44,7 @@ def _manifest(folder, name, values=None, classes=("a", "b"), known=48):
     )
     table["side"] = ["left", "right"] * 24
     path = folder / f"{name}.parquet"
-    write_manifest(Manifest(table, {"kind": Label("class", classes)}, ("side",), None, folder), path)
+    write_manifest(Manifest(table, {"kind": Label("class", classes)}, ("side",), crop, folder), path)
     return path
 
 
@@ -175,6 +175,12 @@ def test_classes_of_ten_to_one_are_weighted(images, slow_steps):
     made = _plan(_manifest(images, "rare", rare))
     assert made.recipe.tasks["kind"].class_weights == {"a": 1.0, "b": 10.0}
     assert not _plan(_manifest(images, "even")).recipe.tasks["kind"].class_weights
+
+
+def test_music_is_augmented_as_spectrograms(images, slow_steps):
+    made = _plan(_manifest(images, "music", crop={"spectrogram": {"seconds": 4.0}}))
+    assert (made.recipe.train.augment, made.recipe.train.mirror) == ("spectrogram", False)
+    assert not any("face" in choice.reason for choice in made.choices)
 
 
 @pytest.mark.parametrize("classes", [("real", "fake"), ("genuine", "deepfake"), ("live", "spoof")])

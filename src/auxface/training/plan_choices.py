@@ -24,6 +24,7 @@ from auxface.progress import progress_bar
 from auxface.recipe import Recipe
 from auxface.recipe.load import check_recipe, load_recipe
 from auxface.recipe.sections import PACKAGED_ENCODER
+from auxface.sample_kind import MUSIC
 from auxface.training.assembly import assemble
 from auxface.training.baselines import measure_baselines
 from auxface.training.distributed import make_accelerator
@@ -209,14 +210,15 @@ class Planner:
         return start
 
     def _choose_optimization(self, start: Start) -> None:
-        forgery = self.facts.is_forgery
-        self._set(
-            "train.augment",
-            "forensic_sharp" if forgery else "light",
-            "real or forged: no blur and no resampling, which can remove the traces of a forgery"
-            if forgery
-            else "faces are already cropped: small crops, mirroring and color changes",
-        )
+        if self.facts.samples is MUSIC:
+            self._set("train.augment", "spectrogram", "music: crops in time and masked bands, and nothing is mirrored")
+            self._set("train.mirror", False, "")
+        elif self.facts.is_forgery:
+            reason = "real or forged: no blur and no resampling, which can remove the traces of a forgery"
+            self._set("train.augment", "forensic_sharp", reason)
+        else:
+            reason = "faces are already cropped: small crops, mirroring and color changes"
+            self._set("train.augment", "light", reason)
         was_measured = start.encoder["name"].partition(".")[0] == PACKAGED_ENCODER
         peak = _MEASURED_PEAK if was_measured else _USUAL_PEAK
         reason = "higher than usual, measured for this encoder" if was_measured else "usual for AdamW"

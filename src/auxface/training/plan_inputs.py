@@ -27,6 +27,7 @@ from auxface.errors import InputError
 from auxface.model.directory import read_config
 from auxface.recipe import Encoder
 from auxface.recipe.sections import PACKAGED, PACKAGED_ENCODER
+from auxface.sample_kind import SampleKind, kind_of
 from auxface.training.tasks import TRAINABLE
 
 SCRATCH = "resnet10t"
@@ -75,6 +76,7 @@ class DataFacts:
         native_side: median of the shorter side in a sample of training images, in pixels.
         tasks: facts about each label on which the planned model is trained, by name.
         groups: names of the group columns of the manifest.
+        samples: what the images show, faces or excerpts of music.
     """
 
     labeled: int
@@ -83,6 +85,7 @@ class DataFacts:
     native_side: int
     tasks: Mapping[str, TaskFacts]
     groups: tuple[str, ...]
+    samples: SampleKind
 
     @property
     def is_forgery(self) -> bool:
@@ -120,6 +123,7 @@ def data_facts(manifest: Manifest) -> DataFacts:
         native_side=_native_side(paths),
         tasks={name: _task_facts(train, name, label) for name, label in labels.items()},
         groups=manifest.groups,
+        samples=kind_of(manifest.crop),
     )
 
 
