@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from auxface.cli.app import app
 from auxface.data.manifest import Label, Manifest, write_manifest
+from auxface.data.show import show_data
+from auxface.inference.predict import predict
 from auxface.sample_kind import FACES, MUSIC, kind_of
 
 SPLITS = ["train"] * 6 + ["val"] * 3 + ["test"] * 4
@@ -78,6 +80,19 @@ def test_a_dry_run_on_tracks_reports_excerpts(tracks, small_settings):
     shown = CliRunner().invoke(app, command, catch_exceptions=False)
     assert "on two excerpts" in shown.output
     assert of_faces(shown.output) == []
+
+
+def test_the_page_of_a_manifest_of_tracks_names_log_mel_images(tracks, tmp_path):
+    show_data(tracks, tmp_path / "tracks.html")
+    page = (tmp_path / "tracks.html").read_text()
+    assert "Log-mel images of excerpts of music: seconds 4.0." in page
+    assert "Face" not in page
+
+
+def test_scores_of_log_mel_images_come_without_notes_on_faces(run, tracks):
+    notes = []
+    predict(run[0], [tracks.parent / "12-0.png"], device="cpu", warn=notes.append)
+    assert notes == []
 
 
 def test_pages_and_messages_on_tracks_name_excerpts(run, tracks, tmp_path):

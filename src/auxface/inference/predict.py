@@ -27,6 +27,7 @@ from auxface.inference.predictor import Predictor
 from auxface.inference.preprocessing import FacesMode, WholeImage, is_url, recorded_settings, to_rgb
 from auxface.output_folder import check_output_folder, refuse_inputs_inside, written_folder
 from auxface.progress import progress_bar
+from auxface.sample_kind import FACES, kind_of
 
 
 def predict(
@@ -97,7 +98,9 @@ def predict(
         allow_urls=allow_urls,
         warn=warn,
     )
-    if isinstance(predictor.face_extractor, WholeImage) and recorded_settings(predictor.config.crop) is None:
+    crop = predictor.config.crop
+    uncropped = isinstance(predictor.face_extractor, WholeImage) and recorded_settings(crop) is None
+    if uncropped and kind_of(crop) is FACES:
         warn("faces are not detected: the central square of each image or frame is scored as one face")
     for note in filter(None, map(forgery_note, predictor.config.tasks)):
         warn(note)
