@@ -2,7 +2,7 @@
 
 One thread, 64 images of 224 x 224. auxface and the reference are timed alternately, so that a busy machine slows both;
 the figure is the ratio of their medians, in processor time. ``--plain-c``: LBP(8,1) against a loop in C, compiled by
-``cc`` for this processor, on single images and batches, and with two threads (wall time). ``--step``: the fraction of a
+``cc`` for this processor, on single images and batches. ``--step``: the fraction of a
 joint training step that computing the texture target takes. With a CUDA device: images per second and fraction of the
 memory bandwidth instead.
 """
@@ -188,7 +188,7 @@ void lbp(const uint8_t *padded, uint8_t *codes, int height, int width) {
 
 
 def time_plain_c(rounds: int) -> None:
-    """Print LBP(8,1) against the loop above, which reads images that are padded before, and the gain of two threads."""
+    """Print LBP(8,1) against the loop above, which reads images that are padded before."""
     images = photographs()
     padded = np.pad(images.numpy(), ((0, 0), (1, 1), (1, 1)), mode="reflect")
     codes = np.empty(images.shape, np.uint8)
@@ -213,14 +213,6 @@ def time_plain_c(rounds: int) -> None:
                 assert np.array_equal(ours(), codes[:batch])
                 mine, theirs = 1e6 * mine / batch, 1e6 * theirs / batch
                 print(f"| {' '.join(flags)} | {batch} | {theirs:.0f} | {mine:.0f} | {mine / theirs:.2f} |", flush=True)
-    walls: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(rounds):
-        for threads, times in walls.items():
-            torch.set_num_threads(threads)
-            start = time.perf_counter()
-            texture.local_binary_pattern(images)
-            times.append(time.perf_counter() - start)
-    print(f"two threads, batch {BATCH}: {min(walls[1]) / min(walls[2]):.2f} times one (shortest wall times)")
 
 
 def peak_resident() -> int:

@@ -5,8 +5,6 @@ images, the overhead of calls dominates, and a NumPy call has a third of the ove
 wider vector instructions for comparisons.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,8 +18,6 @@ DIAGONAL_REST = UNIT - DIAGONAL_OFFSET
 _RATIO = DIAGONAL_OFFSET / DIAGONAL_REST
 # Five float32 buffers and three byte buffers.
 _BYTES_PER_PIXEL = 23
-# Processing fewer pixels than this takes less time than starting a thread.
-_PIXELS_PER_THREAD = 200_000
 
 
 def square_codes(tile: Tile) -> Tensor:
@@ -79,32 +75,25 @@ def _diagonals(tile: Tile) -> Tensor:
 
 
 def square_codes_on_cpu(images: Tensor, border: str) -> Tensor:
-    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W], using as many threads as torch."""
+    """Return the default codes [B, 1, H', W'] of uint8 images [B, H, W], using one thread.
+
+    Several threads would wait for the global interpreter lock most of the time: an operation on a tile takes a few
+    microseconds.
+    """
     batch, height, width = images.shape
     margin = 1 if border == "reflect" else 0
     rows, columns = height + 2 * (margin - 1), width + 2 * (margin - 1)
     result = torch.empty((batch, 1, rows, columns), dtype=torch.uint8)
     pixels, codes = images.numpy(), result[:, 0].numpy()
-    spans = list(tile_spans(batch, rows, width + 2 * margin, images.device, _BYTES_PER_PIXEL))
-    workers = min(torch.get_num_threads(), len(spans), max(result.numel() // _PIXELS_PER_THREAD, 1))
-
-    def fill(worker: int) -> None:
-        buffers = _take_buffers()
-        for first, count, top, lines in spans[worker::workers]:
-            size = count * (lines + 2) * (width + 2 * margin)
-            if buffers.pixels < size:
-                buffers = _Buffers(size)
-            padded = buffers.padded[:size].reshape(count, lines + 2, width + 2 * margin)
-            _read_padded(pixels[first : first + count], margin, top, out=padded)
-            codes[first : first + count, top : top + lines] = _codes_by_numpy(padded, buffers)
-        _FREE_BUFFERS.append(buffers)
-
-    if workers == 1:
-        fill(0)
-    else:
-        # NumPy releases the global interpreter lock while it computes.
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(fill, range(workers)))
+    buffers = _take_buffers()
+    for first, count, top, lines in tile_spans(batch, rows, width + 2 * margin, images.device, _BYTES_PER_PIXEL):
+        size = count * (lines + 2) * (width + 2 * margin)
+        if buffers.pixels < size:
+            buffers = _Buffers(size)
+        padded = buffers.padded[:size].reshape(count, lines + 2, width + 2 * margin)
+        _read_padded(pixels[first : first + count], margin, top, out=padded)
+        codes[first : first + count, top : top + lines] = _codes_by_numpy(padded, buffers)
+    _FREE_BUFFERS.append(buffers)
     return result
 
 
@@ -118,7 +107,7 @@ class _Buffers:
         self.code, self.bit = np.empty(pixels, np.uint8), np.empty(pixels, np.uint8)
 
 
-# One set of buffers per thread is kept between calls, because the first write to newly allocated memory takes half as
+# Buffers are kept between calls (one set for each thread that calls at once), because the first write to newly allocated memory takes half as
 # long as all operations.
 _FREE_BUFFERS: list[_Buffers] = []
 

@@ -42,6 +42,9 @@ from auxface.training.performance import configure_blocks, torch_threads
 _BUDGET_SECONDS = 2.0
 # Batch normalization needs at least two images. A slow step is timed once, without warm-up.
 _STEP_SECONDS, _SLOW_STEP_SECONDS = 0.08, 0.3
+# Setting up the kernels of a deep convolutional network takes several times as long as a step, so a first step of up to
+# this duration is repeated before the model counts as slow.
+_SETUP_SECONDS = 2.0
 _FEWEST_IMAGES, _MOST_IMAGES = 2, 64
 # A trial does not save time in a run that is expected to end sooner than this.
 _SHORT_RUN_SECONDS = 10.0
@@ -178,7 +181,7 @@ class Trial:
         most = min(_MOST_IMAGES, self.loader.batch_size, len(self.loader.order(0)))
         while True:
             seconds = self.step(kernels) * self.images
-            if _STEP_SECONDS < seconds < _SLOW_STEP_SECONDS:
+            if _STEP_SECONDS < seconds < _SETUP_SECONDS:
                 seconds = self.step(kernels) * self.images
             if seconds > _STEP_SECONDS or self.images >= most:
                 break
