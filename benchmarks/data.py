@@ -114,7 +114,7 @@ def loading(folder: Path | None, workers: int) -> dict[str, object]:
         manifest = read_manifest(output)
         begun = time.perf_counter()
         cached = load_images(manifest, size=SIDE, folder=Path(place) / "cache", workers=workers).array
-        report["decoded once, pixels per second"] = round(len(cached) / (time.perf_counter() - begun))
+        report["decoded once, images per second"] = round(len(cached) / (time.perf_counter() - begun))
 
         for name, transform, transform_v2 in (("light", light, light_v2), ("none", ToTensor(), to_float)):
             settings = {"shuffle": True, "num_workers": workers, "persistent_workers": workers > 0}

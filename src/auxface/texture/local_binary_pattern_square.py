@@ -107,8 +107,8 @@ class _Buffers:
         self.code, self.bit = np.empty(pixels, np.uint8), np.empty(pixels, np.uint8)
 
 
-# Buffers are kept between calls (one set for each thread that calls at once), because the first write to newly allocated memory takes half as
-# long as all operations.
+# Buffers are kept between calls, one set for each thread that calls at once, because the first write to newly allocated
+# memory takes half as long as all operations.
 _FREE_BUFFERS: list[_Buffers] = []
 
 
