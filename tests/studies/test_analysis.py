@@ -253,6 +253,19 @@ def test_the_first_figure_shows_every_effect_and_none_that_was_not_tested(with_c
     assert row.verdict == "no significant difference"
 
 
+def test_one_seed_gets_no_verdict_and_unequal_seeds_no_best_method(made, study_of, tmp_path):
+    study = study_of(["faces"], ["plain", "better"], (0, 1))
+    results = made(tmp_path, {"plain": 0.6, "better": 0.9}, seeds=(0, 1))
+    first = [(entry, folder) for entry, folder in results if entry["seed"] == 0]
+    (item,) = analyze_study(study, first, 4, resamples=100).data[0].comparisons
+    assert verdict(item) == "one seed"
+    assert item.p < 0.05
+    uneven = [(entry, folder) for entry, folder in results if entry["method"] == "plain" or entry["seed"] == 0]
+    tables = markdown_tables(analyze_study(study, uneven, 4, resamples=100))
+    assert "One seed allows no conclusion: better minus plain +" in tables
+    assert "no method has the best mean accuracy yet, because other methods have fewer seeds" in tables
+
+
 def test_an_error_that_falls_is_drawn_to_the_right(made, study_of, tmp_path):
     study = study_of(["faces"], ["plain", "better"], (0, 1), compare={"baseline": "plain", "metric": "brier_score"})
     analysis = analyze_study(study, made(tmp_path, {"plain": 0.5, "better": 0.9}, seeds=(0, 1)), 4, resamples=100)

@@ -13,13 +13,18 @@ from auxface.studies.statistics import SIGNIFICANCE
 
 NOT_SIGNIFICANT = "no significant difference"
 NOT_TESTED = "not tested"
+ONE_SEED = "one seed"
+
+
+_DECIDED = ("better", "worse", NOT_SIGNIFICANT)
 
 
 def verdict(item: StudyComparison) -> str:
-    """Return ``better``, ``worse``, ``no significant difference`` or ``not tested``.
+    """Return ``better``, ``worse``, ``no significant difference``, ``not tested`` or ``one seed``.
 
     The significance level is 5% and applies to the p-value after correction for all comparisons of the study.
-    ``not_tested`` in the study file takes precedence.
+    ``not tested`` takes precedence. A single seed does not show how much results vary between training runs, so there
+    is no verdict.
     """
     higher_is_better = METRICS[item.metric].higher_is_better
     return _verdict(item, *("better", "worse") if higher_is_better else ("worse", "better"))
@@ -34,6 +39,8 @@ def _verdict(item: StudyComparison, positive: str, negative: str) -> str:
     value = item.difference.value
     if item.not_tested:
         return NOT_TESTED
+    if (item.difference.more or {}).get("seeds") == 1:
+        return ONE_SEED
     if value is None or item.p_holm is None or item.p_holm >= SIGNIFICANCE:
         return NOT_SIGNIFICANT
     return positive if value > 0 else negative
@@ -57,12 +64,20 @@ def _data_conclusion(one: DataAnalysis) -> str:
     complete = [method for method in measured.values() if len(method.records) == most]
     best = max(complete, key=lambda method: sign * (method.overall[metric].value or 0))
     sentences = [f"{one.title}: {best.name} has the best mean {title}, {_mean_text(metric, best)}."]
+    if len(complete) == 1 and len(measured) > 1:
+        sentences = [f"{one.title}: no method has the best mean {title} yet, because other methods have fewer seeds."]
     with_baseline = [item for item in one.comparisons if not item.with_control]
     for kind in ("better", "worse"):
         found = [item for item in with_baseline if verdict(item) == kind]
         if found:
             listed = ", ".join(f"{item.first} ({format_difference(metric, item.difference.value)})" for item in found)
             sentences.append(f"Significantly {kind} than {found[0].second}: {listed}.")
+    single = [item for item in one.comparisons if verdict(item) == ONE_SEED]
+    if single:
+        listed = ", ".join(
+            f"{item.first} minus {item.second} {format_difference(metric, item.difference.value)}" for item in single
+        )
+        sentences.append(f"One seed allows no conclusion: {listed}.")
     equal = [item for item in with_baseline if verdict(item) == NOT_SIGNIFICANT]
     if equal and len(equal) == len(with_baseline):
         sentences.append(f"No method differs significantly from {equal[0].second}.")
@@ -70,7 +85,9 @@ def _data_conclusion(one: DataAnalysis) -> str:
         verb = "does" if len(equal) == 1 else "do"
         listed = ", ".join(item.first for item in equal)
         sentences.append(f"{listed} {verb} not differ significantly from {equal[0].second}.")
-    sentences += [_control_sentence(item) for item in one.comparisons if item.with_control and not item.not_tested]
+    sentences += [
+        _control_sentence(item) for item in one.comparisons if item.with_control and verdict(item) in _DECIDED
+    ]
     for item in one.comparisons:
         if verdict(item) == NOT_TESTED:
             sentences.append(f"The difference between {item.first} and {item.second} is not tested: {item.not_tested}")

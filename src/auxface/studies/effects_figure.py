@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from auxface.evaluation.metrics import METRICS
 from auxface.studies.analysis import DataAnalysis, StudyAnalysis
 from auxface.studies.comparisons import StudyComparison
-from auxface.studies.conclusions import NOT_TESTED, format_seeds, verdict
+from auxface.studies.conclusions import format_seeds, verdict
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _row(one: DataAnalysis, item: StudyComparison, position: Callable[[float], f
         item.second,
         format_seeds(len(one.methods[item.first].records)),
         text,
-        NOT_TESTED if item.not_tested else verdict(item),
+        verdict(item),
         item.not_tested,
         at,
         start,
