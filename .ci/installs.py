@@ -87,12 +87,15 @@ def check(name: str, extras: list[str], wheel: Path, given: argparse.Namespace) 
     work, environment = wheel.parent / "work", wheel.parent / "environment"
     work.mkdir()
     python = environment / "bin" / "python"
-    requirement = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
     commands = [*BASE, *(command for extra in extras for command in OWN.get(extra, []))]
     try:
         run([given.uv, "venv", "--quiet", "--python", given.python, str(environment)], work)
-        install = [given.uv, "pip", "install", "--quiet", "--python", str(python), "--resolution", given.resolution]
-        run([*install, requirement], work)
+        install = [given.uv, "pip", "install", "--quiet", "--python", str(python)]
+        # The dependencies come from pyproject.toml: as dependencies of the wheel, they would not be direct, and
+        # `lowest-direct` would install their newest versions.
+        chosen = [word for extra in extras for word in ("--extra", extra)]
+        run([*install, "--resolution", given.resolution, "-r", str(ROOT / "pyproject.toml"), *chosen], work)
+        run([*install, "--no-deps", str(wheel)], work)
         for command in commands:
             words = command.split() if isinstance(command, str) else command
             run([str(environment / "bin" / words[0]), *words[1:]], work)
