@@ -123,6 +123,19 @@ def test_quantized_model_stays_close_to_the_original(saved, real, tmp_path, int8
             np.testing.assert_allclose(again[name], found[name], rtol=0, atol=1e-5)
 
 
+def test_heads_stay_in_floating_point_when_quantized(saved, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    export_model(saved, tmp_path / "q.onnx", int8="dynamic")
+    nodes = onnx.load(tmp_path / "q.onnx").graph.node
+    producers = {name: node for node in nodes for name in node.output}
+    for task in ("mood", "forged", "has"):
+        node = producers[f"logits.{task}"]
+        while node.op_type not in ("MatMul", "Gemm", "MatMulInteger"):
+            node = producers[node.input[0]]
+        assert node.op_type != "MatMulInteger"
+    assert any(node.op_type == "MatMulInteger" for node in nodes)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -156,3 +169,27 @@ def test_files_not_exported_by_auxface_are_rejected(onnx_file, tmp_path):
     ):
         with pytest.raises(InputError, match=sentence):
             OnnxModel(tmp_path / f"{name}.onnx")
+
+
+def test_dynamic_quantization_of_convolutions_alone_is_refused(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    from auxface.inference.onnx_model import quantize
+
+    def weights(name, *shape):
+        return onnx.numpy_helper.from_array(np.full(shape, 0.1, np.float32), name)
+
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Conv", ["images", "kernel"], ["features"], name="conv"),
+            onnx.helper.make_node("GlobalAveragePool", ["features"], ["pooled"], name="pool"),
+            onnx.helper.make_node("Flatten", ["pooled"], ["flat"], name="flat"),
+            onnx.helper.make_node("Gemm", ["flat", "head"], ["scores"], name="head_product"),
+        ],
+        "small",
+        [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 3, 8, 8])],
+        [onnx.helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, [1, 2])],
+        [weights("kernel", 4, 3, 3, 3), weights("head", 4, 2)],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / "x.onnx")
+    with pytest.raises(InputError, match="use --int8 static"):
+        quantize(tmp_path / "x.onnx", static=False, images=None)

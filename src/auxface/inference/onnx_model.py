@@ -168,6 +168,9 @@ def quantize(path: Path, *, static: bool, images: np.ndarray | None = None) -> N
         path: path of the file to replace.
         static: whether activation ranges are measured on images in advance rather than at run time.
         images: calibration images for ``static``, uint8 [N, 3, S, S].
+
+    Raises:
+        InputError: there is no matrix product for dynamic quantization besides the heads.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
@@ -199,6 +202,11 @@ def quantize(path: Path, *, static: bool, images: np.ndarray | None = None) -> N
                 nodes_to_exclude=heads,
                 weight_type=QuantType.QInt8,
             )
+            if all(node.op_type != "DynamicQuantizeLinear" for node in onnx.load(quantized).graph.node):
+                raise InputError(
+                    "--int8 dynamic quantizes matrix products, and the encoder of this model has none; for "
+                    "convolutions, use --int8 static"
+                )
         path.write_bytes(quantized.read_bytes())
 
 
@@ -211,7 +219,8 @@ def _head_nodes(model: Any) -> list[str]:
         while node is not None and node.op_type not in ("MatMul", "Gemm"):
             node = producers.get(node.input[0]) if len(node.input) else None
         if node is not None:
-            found.append(node.name)
+            # Dynamic quantization first replaces a Gemm by a MatMul of this name and an addition.
+            found += [node.name, f"{node.name}_MatMul"]
     return found
 
 
