@@ -1,6 +1,7 @@
 """The demo with a few faces and one epoch: what it writes, and that its best model is served and predicts."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,12 @@ def test_a_demo_without_its_report_has_no_best_model(shown, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(shown.folder, copy, ignore=shutil.ignore_patterns("faces", "report.html"))
     assert best_model(copy) is None
+
+
+def test_links_of_the_demo_page_lead_to_files(shown):
+    links = set(re.findall(r'href="([^"#]*[.]csv)"', shown.page.read_text(encoding="utf-8")))
+    assert links
+    assert all((shown.folder / link).is_file() for link in links)
 
 
 def test_a_finished_demo_is_served_without_training(shown, monkeypatch):

@@ -140,7 +140,9 @@ def demo(
     )
     page = out / "report.html"
     with atomic_file(page) as beside:
-        beside.write_bytes((report / "report.html").read_bytes())
+        # The copy is one folder above the CSV files that the page links to.
+        copy = (report / "report.html").read_bytes().replace(b'href="csv/', b'href="report/csv/')
+        beside.write_bytes(copy)
     end_growing(out)
     best = best_model(out)
     assert best is not None

@@ -229,9 +229,14 @@ def test_model_error_fails_only_its_own_requests(predictor):
 
 def test_audit_is_served_at_report(predictor, tmp_path):
     (tmp_path / "report.html").write_text("<p>audit</p>")
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "models.csv").write_text("model,auc")
     with TestClient(create_app(predictor, Settings("little", report=str(tmp_path)))) as client:
         assert client.get("/model").json()["report"] is True
         assert client.get("/report").text == "<p>audit</p>"
+        assert client.get("/csv/models.csv").text == "model,auc"
+        for path in ("/csv/other.csv", "/csv/..%2Freport.html"):
+            assert client.get(path).status_code == 404
     assert Path(tmp_path / "report.html").is_file()
 
 

@@ -182,6 +182,15 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
             raise RequestError(404, "this server has no audit to show; start it with --report")
         return FileResponse(path, media_type="text/html")
 
+    @app.get("/csv/{name}", include_in_schema=False)
+    def report_numbers(name: str) -> Response:
+        # The report links to these files.
+        page = settings.report_page
+        files = {} if page is None else {path.name: path for path in (page.parent / "csv").glob("*.csv")}
+        if name not in files:
+            raise RequestError(404, f"the audit has no file csv/{name}")
+        return FileResponse(files[name], media_type="text/csv")
+
     @app.get("/samples/{number}", include_in_schema=False)
     def sample(number: int) -> Response:
         try:
