@@ -84,4 +84,6 @@ def test_the_command_ends_with_code_3_and_says_what_failed(monkeypatch, capsys, 
     assert (tmp_path / "a" / "report.json").exists()
     assert run("b", "--fail-if", f"{AUC}.value < 0.2")[0] == 0
     assert run("c", "--fail-if", "nonsense")[0] == 2
+    code, errors = run("c", "--fail-if", f"{AUC}.value < against")
+    assert (code, "needs --against" in errors) == (2, True)
     assert not (tmp_path / "c").exists()

@@ -115,6 +115,8 @@ def command(
     older = None if against is None else gate.read_report(against)
     if older is not None and not any(one.against for one in conditions):
         raise InputError("--against needs a --fail-if condition that uses it, such as 'PATH < against - 0.01'")
+    if older is None:
+        gate.require_numbers(conditions)
     found = audit(
         tables,
         out,

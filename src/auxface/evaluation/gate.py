@@ -113,6 +113,17 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
+def require_numbers(conditions: Sequence[Condition]) -> None:
+    """Check that no condition refers to an older report.
+
+    Raises:
+        InputError: the right-hand side of a condition contains ``against``.
+    """
+    for one in conditions:
+        if one.against:
+            raise InputError(f"--fail-if '{one.path} {one.sign} {one.right}' needs --against REPORT.json")
+
+
 def failed_conditions(
     report: Mapping[str, Any], conditions: Sequence[Condition], against: Mapping[str, Any] | None = None
 ) -> list[str]:
@@ -126,6 +137,8 @@ def failed_conditions(
     Raises:
         InputError: a path does not exist in the report, or its value is not a number.
     """
+    if against is None:
+        require_numbers(conditions)
     sentences = []
     for one in conditions:
         value, why = _value(report, one.path, "the report")
@@ -134,8 +147,7 @@ def failed_conditions(
             continue
         right = one.number
         if one.against:
-            if against is None:
-                raise InputError(f"--fail-if '{one.path} {one.sign} {one.right}' needs --against REPORT.json")
+            assert against is not None
             older, why = _value(against, one.path, "the older report")
             if older is None:
                 sentences.append(f"{one.path} is missing in the older report: {why}")
