@@ -47,3 +47,14 @@ def test_a_repeated_key_is_refused_with_its_row(refused):
     table = {"path": ["a.png", "b.png", "c.png"], "split": "train", "source": ["p", "q", "p"], "frame": [1, 1, 1]}
     pd.DataFrame(table).to_csv("l.csv", index=False)
     assert "row 3 repeats the key of an earlier row" in refused("prepare", "table", "l.csv", "-o", "m.parquet")
+
+
+def test_an_unknown_layout_is_named_with_the_nearest_one(refused):
+    assert "no layout 'utkfaces' (did you mean 'utkface'?)" in refused("prepare", "utkfaces", ".", "-o", "m.parquet")
+
+
+def test_images_outside_class_folders_are_named(refused):
+    Path("flat").mkdir()
+    Image.new("RGB", (8, 8)).save("flat/1.png")
+    said = refused("prepare", "folder", "flat", "-o", "m.parquet")
+    assert "1 file is outside of them, such as 1.png" in said

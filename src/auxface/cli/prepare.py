@@ -7,10 +7,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from auxface.cli.options import Json, Overwrite
+from auxface.errors import InputError
+from auxface.plugins import nearest
+
+
+class _Layouts(TyperGroup):
+    """A group that calls its commands layouts in the error about an unknown one."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise InputError(
+                f"prepare has no layout '{args[0]}'{nearest(args[0], self.commands)}; layouts: "
+                f"{', '.join(self.commands)}; for other data sets, write a table with the paths and labels and use "
+                "auxface prepare table"
+            )
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    cls=_Layouts,
     help="Read a data set in its published form, a table or a folder, and write a manifest.",
     no_args_is_help=True,
 )

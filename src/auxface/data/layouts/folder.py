@@ -11,6 +11,8 @@ from auxface.data.media import is_video, printable
 from auxface.data.splits import DEFAULT, SPLIT_NAMES, parse_fractions, split_by_source
 from auxface.errors import InputError
 
+_OUTSIDE = "not in the folder of a class"
+
 
 def read(
     root: Path,
@@ -47,9 +49,19 @@ def read(
                     excluded.append(Excluded(str(path), "unreadable", "not an image or video"))
     for place in dict.fromkeys([root, *(place for place, _ in places)]):
         for path in list_files(place, ("",), below=False):
-            excluded.append(Excluded(str(path), "unreadable", "not in the folder of a class"))
+            excluded.append(Excluded(str(path), "unreadable", _OUTSIDE))
     if not found:
-        raise InputError(f"{root}: no images or videos; expected ROOT/CLASS/FILE or ROOT/SPLIT/CLASS/FILE")
+        outside = [one for one in excluded if one.reason == _OUTSIDE]
+        beside = (
+            f" in class folders; {len(outside):,} {'file is' if len(outside) == 1 else 'files are'} outside of them, "
+            f"such as {Path(outside[0].path).name}"
+            if outside
+            else ""
+        )
+        raise InputError(
+            f"{root}: no images or videos{beside}; expected ROOT/CLASS/FILE or ROOT/SPLIT/CLASS/FILE; if a table "
+            "contains the labels, use auxface prepare table"
+        )
     table = pd.DataFrame(found)
     names = _classes(classes, sorted(table[label].unique()), root)
 
