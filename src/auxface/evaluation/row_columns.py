@@ -84,7 +84,7 @@ def find_samples(frame: pd.DataFrame, chosen: pd.DataFrame, found: FoundColumns)
         if missing or repeated:
             found.notes.append(
                 f"Column '{name}' does not identify the samples: {missing:,} of its {len(frame):,} values are missing, "
-                f"and {repeated:,} repeat an earlier value."
+                f"and {repeated:,} {'repeats' if repeated == 1 else 'repeat'} an earlier value."
             )
         else:
             identifying.append(name)
