@@ -43,13 +43,7 @@ DECODER = ("auxiliary.decoder_width=32", "auxiliary.decoder_depth=1", "auxiliary
 PEOPLE_SETTINGS = ("tasks=[person]", *ENCODER, *RATE, "train.epochs=16", "train.validate_every=16")
 HEAD = ("auxiliaries.lafs.head_width=256", "auxiliaries.lafs.prototypes=512", "auxiliaries.lafs.local_views=2")
 MUSIC_SETTINGS = (*ENCODER, *RATE, "train.epochs=16", "train.validate_every=16")
-PRETRAINING = (
-    *ENCODER,
-    "train.batch_size=32",
-    "train.base_learning_rate=0.004",
-    "train.epochs=3",
-    "train.validate_every=1",
-)
+PRETRAINING = (*ENCODER, *RATE, "train.epochs=3", "train.validate_every=1")
 CLIPS = 5000
 CLIP_SETTINGS = (
     TASKS,
