@@ -142,6 +142,19 @@ def test_token_is_required_except_for_page_and_health(predictor, face):
         assert client.get("/model", headers={"authorization": "Bearer secret"}).status_code == 200
 
 
+def test_links_of_the_page_accept_the_token_as_a_password(predictor, face):
+    with TestClient(create_app(predictor, Settings("little", token="secret"))) as client:
+        for path in ("/card", "/openapi.json"):
+            assert client.get(path).headers["www-authenticate"].startswith("Basic ")
+            assert client.get(path, auth=("", "secret")).status_code == 200
+            for wrong in ("Basic", "Basic é", "Basic c2VjcmV0", "Basic //79"):
+                assert client.get(path, headers={"authorization": wrong.encode()}).status_code == 401
+            assert client.get(path, auth=("secret", "")).status_code == 401
+        assert client.get("/model").headers["www-authenticate"] == "Bearer"
+        assert client.get("/model", auth=("", "secret")).status_code == 401
+        assert client.post("/predict", content=face, auth=("", "secret")).status_code == 401
+
+
 def test_local_server_rejects_other_host_names(client):
     assert client.get("/model", headers={"host": "evil.example"}).status_code == 400
     assert client.get("/model", headers={"host": "localhost:8000"}).status_code == 200

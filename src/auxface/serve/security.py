@@ -1,5 +1,6 @@
 """Security of requests: checks of the token and the host name, and headers that isolate the page from other sites."""
 
+import base64
 import hmac
 import logging
 import traceback
@@ -15,6 +16,9 @@ _log = logging.getLogger(LOGGER)
 # The page itself requires no token, but the requests that it sends do.
 _OPEN = ("/", "/health")
 _OPEN_FOLDERS = ("/page/",)
+# The page links to these. A browser that follows a link cannot send a bearer token, but it can ask for a password.
+_LINKED = ("/card", "/report", "/openapi.json")
+_LINKED_FOLDERS = ("/csv/",)
 _LOCAL = ("127.0.0.1", "localhost", "[::1]", "testserver")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -89,8 +93,23 @@ class SecurityMiddleware:
         token = self.settings.token
         if token is None or path in _OPEN or path.startswith(_OPEN_FOLDERS):
             return None
+        linked = path in _LINKED or path.startswith(_LINKED_FOLDERS)
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+        given = given.strip()
+        if scheme.lower() == "basic" and linked:
+            given = _password(given)
+        elif scheme.lower() != "bearer":
+            given = ""
+        if hmac.compare_digest(given.encode(), token.encode()):
             return None
         reason = {"reason": "send the server's token in the header 'Authorization: Bearer TOKEN'"}
-        return JSONResponse(reason, 401, headers={"WWW-Authenticate": "Bearer"})
+        challenge = 'Basic realm="token as the password", charset="UTF-8"' if linked else "Bearer"
+        return JSONResponse(reason, 401, headers={"WWW-Authenticate": challenge})
+
+
+def _password(credentials: str) -> str:
+    """Return the password of basic credentials (RFC 7617); an empty string if they are malformed."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
