@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+import auxface
 from auxface.errors import InputError
 from auxface.inference.export import export_model
 from auxface.inference.predictor import Predictor
@@ -89,6 +90,11 @@ def test_predictor_of_file_equals_that_of_directory(model_folder, onnx_file, fac
             assert answer.probabilities == pytest.approx(other.faces[0].tasks[task].probabilities, abs=1e-4)
     with pytest.raises(InputError, match="cannot be saved as a model directory"):
         of_file.save_pretrained("anywhere")
+
+
+def test_explain_names_an_exported_model_and_not_the_image(onnx_file, tmp_path):
+    with pytest.raises(InputError, match=rf"^{re.escape(str(onnx_file))}: explanations need gradients"):
+        auxface.explain(onnx_file, tmp_path / "face.png", tmp_path / "why.png")
 
 
 def test_file_contains_no_local_paths(onnx_file):

@@ -149,6 +149,7 @@ def explain(
     predictor = Predictor.from_pretrained(
         model, device=device, faces=faces, detector=detector, weights=weights, warn=print_note
     )
+    _require_gradients(predictor, f"{model}: ")
     try:
         explanations = explain_image(predictor, image, task=task, face=face)[:_MAX_FACES]
     except InputError as error:
@@ -156,6 +157,11 @@ def explain(
     with atomic_file(out) as temporary:
         temporary.write_bytes(explanation_figure(explanations))
     return explanations
+
+
+def _require_gradients(predictor: Predictor, prefix: str = "") -> None:
+    if not isinstance(predictor.scorer, TorchScorer):
+        raise InputError(f"{prefix}explanations need gradients, which an exported model lacks; use the model directory")
 
 
 def explain_image(
@@ -181,8 +187,8 @@ def explain_image(
         InputError: the model is an exported file, the task or face does not exist, or the image shows no face or cannot
             be read.
     """
-    if not isinstance(predictor.scorer, TorchScorer):
-        raise InputError("explanations need gradients, which an exported model lacks; use the model directory")
+    _require_gradients(predictor)
+    assert isinstance(predictor.scorer, TorchScorer)
     record = _task_record(predictor.config.tasks, task)
     crops, reason = predictor.crop_faces(image)
     if not crops:
