@@ -33,6 +33,8 @@ def test_every_file_is_used_or_has_a_reason(tmp_path):
     out = tmp_path / "faces.parquet"
     counts = prepare("folder", root, out=out, warn=notes.append)
     rejected = pd.read_csv(tmp_path / "faces.rejected.csv")
+    # The key of a listed file is written as in the manifest: frame 0, not 0.0.
+    assert set(pd.read_csv(tmp_path / "faces.rejected.csv", dtype=str)["frame"].dropna()) == {"0"}
     assert counts == json.loads((tmp_path / "faces.account.json").read_text())
     files = [path for path in root.rglob("*") if path.is_file()]
     assert counts["found"] == len(files) == 10

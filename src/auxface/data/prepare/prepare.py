@@ -269,7 +269,8 @@ def _write(
     leaks = _leaks(rows, results)
     account = {"found": sum(counts.values()), **{status: counts[status] for status in STATUSES}}
     with atomic_file(out.with_name(f"{out.stem}.rejected.csv")) as temporary:
-        listed_rows = pd.DataFrame(rejected, columns=["path", "reason", "status", "split", *facts])
+        # With the dtype object, integers next to empty cells remain integers.
+        listed_rows = pd.DataFrame(rejected, columns=["path", "reason", "status", "split", *facts], dtype=object)
         listed_rows["path"] = [relative_path(os.path.abspath(path), out) for path in listed_rows["path"]]
         escape_cells(listed_rows).to_csv(temporary, index=False)
     with atomic_file(out.with_name(f"{out.stem}.account.json")) as temporary:
