@@ -40,7 +40,7 @@ def test_a_demo_without_its_report_has_no_best_model(shown, tmp_path):
 
 
 def test_links_of_the_demo_page_lead_to_files(shown):
-    links = set(re.findall(r'href="([^"#]*[.]csv)"', shown.page.read_text(encoding="utf-8")))
+    links = set(re.findall(r'href="([^"#]*[.](?:csv|json))"', shown.page.read_text(encoding="utf-8")))
     assert links
     assert all((shown.folder / link).is_file() for link in links)
 

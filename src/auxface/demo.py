@@ -140,8 +140,10 @@ def demo(
     )
     page = out / "report.html"
     with atomic_file(page) as beside:
-        # The copy is one folder above the CSV files that the page links to.
-        copy = (report / "report.html").read_bytes().replace(b'href="csv/', b'href="report/csv/')
+        # The copy is one folder above the files that the page links to.
+        copy = (report / "report.html").read_bytes()
+        for target in (b"csv/", b"report.json"):
+            copy = copy.replace(b'href="' + target, b'href="report/' + target)
         beside.write_bytes(copy)
     end_growing(out)
     best = best_model(out)

@@ -248,6 +248,9 @@ def test_audit_is_served_at_report(predictor, tmp_path):
         assert client.get("/model").json()["report"] is True
         assert client.get("/report").text == "<p>audit</p>"
         assert client.get("/csv/models.csv").text == "model,auc"
+        assert client.get("/report.json").status_code == 404
+        (tmp_path / "report.json").write_text("{}")
+        assert client.get("/report.json").json() == {}
         for path in ("/csv/other.csv", "/csv/..%2Freport.html"):
             assert client.get(path).status_code == 404
     assert Path(tmp_path / "report.html").is_file()

@@ -182,6 +182,13 @@ def create_app(predictor: Predictor, settings: Settings) -> FastAPI:
             raise RequestError(404, "this server has no audit to show; start it with --report")
         return FileResponse(path, media_type="text/html")
 
+    @app.get("/report.json", include_in_schema=False)
+    def report_content() -> Response:
+        path = None if settings.report_page is None else settings.report_page.with_name("report.json")
+        if path is None or not path.is_file():
+            raise RequestError(404, "the audit has no file report.json")
+        return FileResponse(path, media_type="application/json")
+
     @app.get("/csv/{name}", include_in_schema=False)
     def report_numbers(name: str) -> Response:
         # The report links to these files.

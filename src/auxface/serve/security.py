@@ -17,7 +17,7 @@ _log = logging.getLogger(LOGGER)
 _OPEN = ("/", "/health")
 _OPEN_FOLDERS = ("/page/",)
 # The page links to these. A browser that follows a link cannot send a bearer token, but it can ask for a password.
-_LINKED = ("/card", "/report", "/openapi.json")
+_LINKED = ("/card", "/report", "/report.json", "/openapi.json")
 _LINKED_FOLDERS = ("/csv/",)
 _LOCAL = ("127.0.0.1", "localhost", "[::1]", "testserver")
 _HEADERS = {
