@@ -66,3 +66,14 @@ def test_a_pilot_of_two_seeds_is_refused(made, study_of, tmp_path):
     results = made(tmp_path, dict.fromkeys(study.methods, 0.7), seeds=(0, 1))
     with pytest.raises(InputError, match="at least 3 seeds that plain has too"):
         power_of(analyze_study(study, results, 4, resamples=100), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("difference", "reason"),
+    [(0.0, "above 0; found 0"), (float("nan"), "above 0; found nan"), (1.5, "for 1.5 percentage points, use 0.015")],
+)
+def test_an_impossible_difference_is_refused(made, study_of, tmp_path, difference, reason):
+    study = study_of(["faces"], ["plain", "second"], range(3))
+    results = made(tmp_path, dict.fromkeys(study.methods, 0.7), seeds=range(3))
+    with pytest.raises(InputError, match=reason):
+        power_of(analyze_study(study, results, 6, resamples=100), difference)

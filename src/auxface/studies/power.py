@@ -104,16 +104,14 @@ def study_power(
         progress: callable that receives the number of evaluated runs and the total number of runs.
 
     Raises:
-        InputError: ``difference`` is not positive, a folder has no results, or no data set has a method with three
-            seeds in common with the baseline.
+        InputError: ``difference`` is not positive or not possible, a folder has no results, or no data set has a method
+            with three seeds in common with the baseline.
 
     Example:
         >>> from pathlib import Path
         >>> import auxface
         >>> auxface.study_power(Path("runs/pilot"), difference=0.015)  # doctest: +SKIP
     """
-    if not difference > 0:
-        raise InputError(f"difference must be above 0; found {difference:g}")
     folders = [folders] if isinstance(folders, Path) else list(folders)
     study, planned = read_plan(folders)
     results = merge_results(folders).values()
@@ -125,8 +123,17 @@ def power_of(analysis: StudyAnalysis, difference: float) -> list[Power]:
     """Return the number of seeds that each data set of an analyzed pilot needs.
 
     Raises:
-        InputError: no data set has a method with three seeds in common with the baseline.
+        InputError: ``difference`` is not positive or not possible, or no data set has a method with three seeds in
+            common with the baseline.
     """
+    if not 0 < difference < math.inf:
+        raise InputError(f"the difference must be a number above 0; found {difference:g}")
+    for one in analysis.data:
+        if difference >= METRICS[one.metric].bounds[1]:
+            raise InputError(
+                f"the difference {difference:g} is not possible in {METRICS[one.metric].title}, which is at most "
+                f"{METRICS[one.metric].bounds[1]:g}; for {difference:g} percentage points, use {difference / 100:g}"
+            )
     tests = max(1, sum(not item.not_tested for one in analysis.data for item in one.comparisons))
     found = [_power(one, _usable(one), difference, tests) for one in analysis.data if _usable(one)]
     if not found:
