@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from auxface.errors import InputError
 from auxface.inference.prediction import Prediction
 from auxface.inference.predictor import Predictor, TorchScorer
 from auxface.model.card import model_card
@@ -140,6 +141,12 @@ def test_token_is_required_except_for_page_and_health(predictor, face):
         for wrong in ("secre", "Bearer wrong", "Bearer secrét"):
             assert client.get("/model", headers={"authorization": wrong.encode()}).status_code == 401
         assert client.get("/model", headers={"authorization": "Bearer secret"}).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", " "])
+def test_an_empty_token_is_refused(token):
+    with pytest.raises(InputError, match="AUXFACE_TOKEN.* is empty; give a token"):
+        Settings("little", token=token)
 
 
 def test_links_of_the_page_accept_the_token_as_a_password(predictor, face):

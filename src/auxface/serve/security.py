@@ -95,12 +95,12 @@ class SecurityMiddleware:
             return None
         linked = path in _LINKED or path.startswith(_LINKED_FOLDERS)
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given.strip()
-        if scheme.lower() == "basic" and linked:
-            given = _password(given)
-        elif scheme.lower() != "bearer":
-            given = ""
-        if hmac.compare_digest(given.encode(), token.encode()):
+        password = None
+        if scheme.lower() == "bearer":
+            password = given.strip()
+        elif scheme.lower() == "basic" and linked:
+            password = _password(given.strip())
+        if password is not None and hmac.compare_digest(password.encode(), token.encode()):
             return None
         reason = {"reason": "send the server's token in the header 'Authorization: Bearer TOKEN'"}
         challenge = 'Basic realm="token as the password", charset="UTF-8"' if linked else "Bearer"

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from auxface.errors import InputError
+
 ENVIRONMENT = "AUXFACE_SERVE"
 """Environment variable from which worker processes read the settings."""
 LOGGER = "auxface.serve"
@@ -40,6 +42,9 @@ class Settings:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: number of model threads per process; 0 for one per core.
         samples: number of synthetic sample faces on the page.
+
+    Raises:
+        InputError: the token is empty.
     """
 
     model: str
@@ -58,6 +63,12 @@ class Settings:
     device: str = "auto"
     threads: int = 0
     samples: int = 6
+
+    def __post_init__(self) -> None:
+        """Check the token."""
+        # An empty token, such as that of an unset variable in a script, would protect nothing.
+        if self.token is not None and not self.token.strip():
+            raise InputError("--token (or AUXFACE_TOKEN) is empty; give a token, or omit the option and the variable")
 
     def to_json(self) -> str:
         """Return the settings as JSON, for an environment variable."""
