@@ -145,7 +145,7 @@ def test_token_is_required_except_for_page_and_health(predictor, face):
 
 @pytest.mark.parametrize("token", ["", " "])
 def test_an_empty_token_is_refused(token):
-    with pytest.raises(InputError, match="AUXFACE_TOKEN.* is empty; give a token"):
+    with pytest.raises(InputError, match=r"AUXFACE_TOKEN.* is empty; give a token"):
         Settings("little", token=token)
 
 
