@@ -26,7 +26,7 @@ LIKE_PLAIN = {
     "21_prob0_prob1.csv": ({}, "Recognized: truth 'y_true', scores 'prob_0', 'prob_1', groups 'sex', 'race'."),
     "22_ytrue_ypred_yscore.csv": ({}, "Recognized: truth 'y_true', score 'y_score', decisions 'y_pred'"),
     "23_deepfakebench.csv": ({}, "videos the folders of 'video_path'"),
-    "24_aiface.csv": ({}, "Columns that were not used: Image Path."),
+    "24_aiface.csv": ({}, "samples 'Image Path'"),
     "27_score_and_predicted.csv": ({}, ""),
     "45_csvinjection_dollar_newline.csv": ({}, ""),
     "55_dirty_levels.csv": ({}, "--clean-levels merges them"),

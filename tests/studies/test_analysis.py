@@ -165,10 +165,11 @@ def test_a_method_marked_not_tested_gets_no_verdict(made, study_of, tmp_path):
     assert "Significantly better than plain: better" in figures["conclusions"][1]
 
 
-def test_tables_in_docs_equal_those_of_committed_results():
+@pytest.mark.parametrize("name", ["first_look", "texture_targets_cpu"])
+def test_tables_in_docs_equal_those_of_committed_results(name):
     """docs/evidence.md holds the tables that the documented command makes of the committed results."""
     root = Path(__file__).parents[2]
-    folder = root / "studies" / "texture_targets_cpu"
+    folder = root / "studies" / name
     study, planned = read_plan([folder])
     assert study == read_study(folder.with_suffix(".yaml"))
     tables = markdown_tables(analyze_study(study, merge_results([folder]).values(), planned))

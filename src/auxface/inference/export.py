@@ -38,6 +38,8 @@ Quantization = Literal["none", "dynamic", "static"]
 SCORES = "scores."
 OPSET = 18
 _MAX_CALIBRATION_IMAGES = 256
+# With torch 2.7, a dimension without an upper limit cannot be exported.
+_MOST_IMAGES = 2**31 - 1
 
 
 def export(
@@ -200,7 +202,9 @@ def metadata(config: ModelConfig, int8: str) -> dict[str, Any]:
 def _write_pt2(module: ExportedModel, example: Tensor, config: ModelConfig, path: Path) -> None:
     with _silent(), torch.no_grad():
         program = _checked(
-            lambda: torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+            lambda: torch.export.export(
+                module, (example,), dynamic_shapes=({0: torch.export.Dim("batch", max=_MOST_IMAGES)},)
+            )
         )
         # Given a path, torch writes in C++ and aborts the process if the disk is full.
         archive = io.BytesIO()
@@ -222,7 +226,7 @@ def _write_onnx(module: ExportedModel, example: Tensor, path: Path) -> None:
                 path,
                 input_names=[INPUT],
                 output_names=module.names,
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+                dynamic_shapes={"images": {0: torch.export.Dim("batch", max=_MOST_IMAGES)}},
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,
