@@ -128,11 +128,11 @@ def audit_tables(
         if (key[0], task.name) in own_tasks
     ]
     count = _Progress(progress, sum(run.steps() for run in runs) + len(parts))
-    # The products of matrices are small, and threads of BLAS within these threads would wait for each other.
     if workers is None:
         # On short tables, operations are so short that threads wait for the global interpreter lock most of the time.
         rows = max(len(table.frame) for table in tables.values())
         workers = _cores() if rows >= _ROWS_FOR_THREADS else 1
+    # The products of matrices are small, and threads of BLAS within these threads would wait for each other.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         try:
             waiting = [(key, task, pool.submit(count.after, call)) for key, task, call in parts]
